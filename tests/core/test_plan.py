@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from tornado_app.core.boards import Board, View
 from tornado_app.core.periods import Cron, Epoch, EpochState, Period, Schedule
-from tornado_app.core.plan import AHEAD, GRACE, NOTICE, VALID, Plan, continued, due
+from tornado_app.core.plan import (
+    AHEAD,
+    ENDING,
+    GRACE,
+    NOTICE,
+    VALID,
+    Announcement,
+    Plan,
+    announcement,
+    continued,
+    due,
+)
 from tornado_app.core.slots import NO_EPOCHS, OpenEpoch, OpenEpochs
 
 HOUR = 3_600_000
@@ -163,3 +174,23 @@ def test_process_that_does_not_know_of_a_new_end_stops_writing_before_the_epoch_
     """It read the plan just before the end was written, which was `NOTICE` before the end."""
     assert VALID - NOTICE < GRACE
     assert VALID < GRACE
+
+
+@pytest.mark.parametrize(
+    ("epoch", "now", "ending", "until"),
+    [
+        (Epoch(3, 5), 9, False, None),
+        (Epoch(3, HOUR, 2 * HOUR), HOUR, False, 2 * HOUR - ENDING),
+        (Epoch(3, HOUR, 2 * HOUR), 2 * HOUR - ENDING - 1, False, 2 * HOUR - ENDING),
+        (Epoch(3, HOUR, 2 * HOUR), 2 * HOUR - ENDING, True, 2 * HOUR),
+        (Epoch(3, HOUR, HOUR + ENDING + 1), HOUR + 1, True, HOUR + ENDING + 1),
+        (Epoch(3, HOUR, HOUR + ENDING), HOUR, False, HOUR + ENDING),
+        (Epoch(3, HOUR, HOUR + ENDING), HOUR + ENDING - 1, False, HOUR + ENDING),
+        (Epoch(3, HOUR, HOUR + 1000), HOUR, False, HOUR + 1000),
+    ],
+    ids=["no end", "begun", "before notice", "notice", "just longer", "as long", "as long, at its end", "shorter"],
+)
+def test_announcement_of_an_epoch_is_ending_in_its_last_minute_if_it_is_longer(
+    epoch: Epoch, now: int, ending: bool, until: int | None
+) -> None:
+    assert announcement(epoch, now) == (Announcement(3, epoch.end, ending=ending), until)

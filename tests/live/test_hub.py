@@ -9,6 +9,7 @@ from tests.support.wait import eventually
 from tornado_app.core.boards import MAIN_VIEW, View
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Player, Standing, TopPlayers
+from tornado_app.core.plan import Announcement
 from tornado_app.live import hub as module
 from tornado_app.live.hub import Hub, Subscriber, text_frame
 
@@ -64,11 +65,10 @@ async def until(condition):
     await eventually(condition, 5)
 
 
-def join(hub, channel=None, topic=None, **options):
+def join(hub, channel=None, topic=None, *, holding=False, announced=False):
     client = Client()
-    for name, value in options.items():
-        setattr(client, name, value)
-    subscriber = Subscriber(topic or hub.topic(MAIN_VIEW), channel or EchoChannel(), client)
+    client.holding = holding
+    subscriber = Subscriber(topic or hub.topic(MAIN_VIEW), channel or EchoChannel(), client, announced=announced)
     hub.join(subscriber)
     return client, subscriber
 
@@ -294,6 +294,78 @@ async def test_hub_reports_what_it_has_shown_of_each_view():
     hub.topic(MAIN_VIEW).publish_top(top(3, 6))
     await hub._pass()
     assert shown[2:] == [(MAIN_VIEW, 3)]
+
+
+def epoch(number, version):
+    return TopPlayers(version, (), number)
+
+
+def announced(number, *, ending=False):
+    return {"epoch": number, "end": 9, "ending": ending}
+
+
+async def test_hub_sends_the_announcement_after_the_first_board_to_subscribers_of_a_period(hub):
+    topic = hub.topic(View("main", "weekly"))
+    topic.announce(Announcement(14, 9, ending=False))
+    early, _ = join(hub, topic=topic, announced=True)
+    topic.publish_top(epoch(14, 1))
+    await until(lambda: len(early.frames) == 2)
+    late, _ = join(hub, topic=topic, announced=True)
+    other, _ = join(hub, topic=topic)
+    await until(lambda: len(late.frames) == 2)
+    assert early.frames == late.frames == [[None, 1], announced(14)]
+    topic.announce(Announcement(14, 9, ending=False))  # the same
+    topic.announce(Announcement(14, 9, ending=True))
+    await until(lambda: len(early.frames) == len(late.frames) == 3)
+    assert early.frames[2:] == late.frames[2:] == [announced(14, ending=True)]
+    topic.publish_top(epoch(14, 2))
+    await until(lambda: len(early.frames) == len(late.frames) == 4)
+    assert other.frames == [[None, 1], [1, 2]]
+
+
+async def test_hub_announces_an_epoch_once_the_board_is_of_it_and_before_that_board(hub):
+    topic = hub.topic(View("main", "weekly"))
+    topic.publish_top(epoch(14, 1))
+    client, _ = join(hub, topic=topic, announced=True)
+    topic.announce(Announcement(15, 9, ending=False))
+    topic.publish_top(epoch(14, 2))
+    await until(lambda: len(client.frames) == 2)
+    topic.publish_top(epoch(15, 3))
+    await until(lambda: len(client.frames) == 4)
+    assert client.frames == [[None, 1], [1, 2], announced(15), [2, 3]]
+
+
+async def test_hub_sends_a_slow_client_only_the_newest_announcement(hub):
+    topic = hub.topic(View("main", "weekly"))
+    topic.publish_top(epoch(14, 1))
+    slow, _ = join(hub, topic=topic, holding=True, announced=True)
+    quick, _ = join(hub, topic=topic, announced=True)
+    for number in (14, 15, 16):
+        topic.publish_top(epoch(number, number))
+        topic.announce(Announcement(number, 9, ending=False))
+        await until(lambda number=number: announced(number) in quick.frames[-2:])
+    slow.holding = False
+    slow.held.set_result(None)
+    await until(lambda: len(slow.frames) == 3)
+    assert slow.frames == [[None, 1], announced(16), [1, 16]]
+
+
+async def test_hub_encodes_an_announcement_once_for_all_clients_and_again_when_its_time_is_old():
+    made = []
+    hub = Hub(encode=lambda view, announcement: made.append(view) or b"{}")
+    topic = hub.topic(View("main", "weekly"))
+    topic.publish_top(epoch(14, 1))
+    clients = [join(hub, topic=topic, announced=True)[0] for _ in range(50)]
+    topic.announce(Announcement(14, 9, ending=False))
+    # One pass, without the loop and its pauses.
+    await hub._pass()
+    assert [client.frames for client in clients] == [[[None, 1], {}]] * 50
+    assert made == [topic.view]
+    made_at, frame = topic.announcement_frame
+    topic.announcement_frame = (made_at - 2 * module.FRESH_SECONDS, frame)
+    join(hub, topic=topic, announced=True)
+    await hub._pass()
+    assert made == [topic.view] * 2
 
 
 @pytest.mark.parametrize(("size", "head"), [(5, b"\x81\x05"), (126, b"\x81\x7e\x00\x7e"), (65535, b"\x81\x7e\xff\xff")])

@@ -29,6 +29,18 @@ AHEAD = 30_000
 """Milliseconds that are planned at least, so that short epochs outlast a planner that was killed."""
 
 
+ENDING = 60_000
+"""Milliseconds before the end of an epoch at which it is announced, unless the epoch is shorter."""
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """What clients are told about the open epoch of a period. `ending`: in its last `ENDING` milliseconds."""
+
+    epoch: int
+    end: int | None
+    ending: bool
+
+
 class Plan(msgspec.Struct, frozen=True):
     """The epochs of each period that are not dropped, oldest first and without a gap; `known_at`: when it was read."""
 
@@ -93,6 +105,16 @@ class Plan(msgspec.Struct, frozen=True):
 def is_open(epoch: Epoch, now: int) -> bool:
     """Whether the epoch is open at a time."""
     return epoch.state is EpochState.PLANNED and epoch.start <= now and (epoch.end is None or now < epoch.end)
+
+
+def announcement(epoch: Epoch, now: int) -> tuple[Announcement, int | None]:
+    """What is announced about an open epoch, and until when; None: until its end is known."""
+    end = epoch.end
+    if end is None:
+        return Announcement(epoch.number, None, ending=False), None
+    notice = max(epoch.start, end - ENDING)
+    ending = epoch.start < notice <= now
+    return Announcement(epoch.number, end, ending=ending), notice if now < notice else end
 
 
 def due(epoch: Epoch, review: float) -> int | None:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
+
 from tornado_app.core.boards import View
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import TopPlayers
+from tornado_app.core.plan import Announcement
 from tornado_app.observability.tracing import NO_TRACING, Tracing
 from tornado_app.runtime.tasks import Ticker
 
@@ -37,8 +41,14 @@ MAX_YIELD_SHARE = 0.3
 STALL_SECONDS = 10.0
 """Time after which a client with an unread message is disconnected."""
 
+FRESH_SECONDS = 0.1
+"""Time for which the message of an announcement, which contains the time, is sent without being encoded again."""
+
 EVICTIONS = 16
 """Clients that are disconnected in one turn of the loop: about two milliseconds' work."""
+
+NO_ANNOUNCEMENT = Announcement(0, None, ending=False)
+"""What a client has received that is told about epochs, before the first announcement."""
 
 _FIN_TEXT = 0x81
 
@@ -79,28 +89,48 @@ class Connection(Protocol):
 
 
 class Subscriber:
-    """One client of one view, and the state that it has seen. `user_id` is set once it has authenticated."""
+    """One client of one view, and the state that it has seen. `user_id` is set once it has authenticated.
 
-    __slots__ = ("channel", "connection", "personal_last", "seen", "topic", "update", "user_id")
+    `announced`: the last announcement that it has received, `NO_ANNOUNCEMENT` before; None: it receives none.
+    """
 
-    def __init__(self, topic: Topic, channel: Channel, connection: Connection) -> None:
+    __slots__ = ("announced", "channel", "connection", "personal_last", "seen", "topic", "update", "user_id")
+
+    def __init__(self, topic: Topic, channel: Channel, connection: Connection, *, announced: bool = False) -> None:
         self.topic = topic
         self.channel = channel
         self.connection = connection
         self.user_id: str | None = None
+        self.announced = NO_ANNOUNCEMENT if announced else None
         self.seen: TopPlayers | None = None
         self.update: PersonalUpdate | None = None
         self.personal_last = False
+
+    @property
+    def awaits_announcement(self) -> bool:
+        """Whether the announcement of its topic is due: after its first board, and once the board is of that epoch."""
+        if self.announced is None or self.seen is None:
+            return False
+        topic = self.topic
+        if topic.announcement is None or topic.announcement == self.announced:
+            return False
+        return topic.top is not None and topic.top.epoch == topic.announcement.epoch
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that it has not received."""
+        return self.seen is not self.topic.top or self.update is not None or self.awaits_announcement
 
 
 class Topic:
     """One view in the hub: its newest top 10, and its subscribers. A listener of the view.
 
     `players`: the subscribers of each player who has authenticated. `frames`: the messages about `top`, by channel and
-    by the version that the client has seen.
+    by the version that the client has seen. `announcement`: of the open epoch, in a view of a period;
+    `announcement_frame`: its message, and when that was made.
     """
 
-    __slots__ = ("_hub", "frames", "players", "subscribers", "top", "view")
+    __slots__ = ("_hub", "announcement", "announcement_frame", "frames", "players", "subscribers", "top", "view")
 
     def __init__(self, view: View, hub: Hub) -> None:
         self.view = view
@@ -109,6 +139,15 @@ class Topic:
         self.players: dict[str, set[Subscriber]] = {}
         self.frames: dict[tuple[str, int], bytes | None] = {}
         self.top: TopPlayers | None = None
+        self.announcement: Announcement | None = None
+        self.announcement_frame: tuple[float, bytes] = (-math.inf, b"")
+
+    def announce(self, announcement: Announcement) -> None:
+        """Send this to the subscribers that receive announcements, once the top 10 is of its epoch."""
+        if announcement != self.announcement:
+            self.announcement = announcement
+            self.announcement_frame = (-math.inf, b"")
+            self._hub.broadcast_announcement(self)
 
     def publish_top(self, top: TopPlayers) -> None:
         self.top = top
@@ -127,7 +166,8 @@ class Topic:
 class Hub:
     """Sends the newest top 10 of each view to its subscribers, and their own scores to players.
 
-    `gap`: minimum seconds between two messages to one client. `observe(channel, messages)` counts sent messages.
+    `gap`: minimum seconds between two messages to one client. `encode(view, announcement)` makes the message of an
+    announcement, which has the same form in all channels. `observe(channel, messages)` counts sent messages.
     `shown(view, top)` is called when a broadcast has reached every client that can receive. `should_yield`: whether an
     answer waits for the database, so that a broadcast must pause.
     """
@@ -139,6 +179,7 @@ class Hub:
         stall_seconds: float = STALL_SECONDS,
         chunk_seconds: float = CHUNK_SECONDS,
         max_yield_share: float = MAX_YIELD_SHARE,
+        encode: Callable[[View, Announcement], bytes] = lambda view, announcement: msgspec.json.encode(announcement),
         observe: Callable[[str, int], None] = lambda channel, messages: None,
         shown: Callable[[View, TopPlayers], None] = lambda view, top: None,
         should_yield: Callable[[], bool] = lambda: False,
@@ -149,11 +190,13 @@ class Hub:
         self._stall_seconds = stall_seconds
         self._chunk_seconds = chunk_seconds
         self._max_yield_share = max_yield_share
+        self._encode = encode
         self._observe = observe
         self._shown = shown
         self._tracing = tracing
         self._topics: dict[View, Topic] = {}
         self._changed: dict[Topic, TopPlayers] = {}
+        self._announced: set[Topic] = set()
         self._pending: set[Subscriber] = set()
         self._backpressured: dict[Subscriber, float] = {}
         self._wake = asyncio.Event()
@@ -170,12 +213,15 @@ class Hub:
         topic = self._topics.pop(view, None)
         if topic is not None:
             self._changed.pop(topic, None)
+            self._announced.discard(topic)
 
     def join(self, subscriber: Subscriber) -> None:
         """Send the view to this subscriber from now on, beginning with the present state."""
         subscriber.topic.subscribers[subscriber] = None
         if subscriber.topic.top is not None:
             self._serve([subscriber])
+        if subscriber in self._pending:
+            self._wake.set()
 
     def identify(self, subscriber: Subscriber, user_id: str) -> None:
         """The subscriber is this player, and also receives messages about the player's own score."""
@@ -206,6 +252,11 @@ class Hub:
         self._tracing.shown(topic.view)
         self._wake.set()
 
+    def broadcast_announcement(self, topic: Topic) -> None:
+        """Send the announcement of a topic to its subscribers that receive it."""
+        self._announced.add(topic)
+        self._wake.set()
+
     def schedule(self, subscriber: Subscriber) -> None:
         """Send what the subscriber has not received yet."""
         self._pending.add(subscriber)
@@ -231,8 +282,10 @@ class Hub:
 
     async def _pass(self) -> None:
         changed, self._changed = self._changed, {}
-        due = [subscriber for subscriber in self._pending if subscriber.topic not in changed]
-        for topic in changed:
+        announced, self._announced = self._announced, set()
+        all_due = changed.keys() | announced
+        due = [subscriber for subscriber in self._pending if subscriber.topic not in all_due]
+        for topic in all_due:
             due.extend(topic.subscribers)
         with self._tracing.broadcast({topic.view: len(topic.subscribers) for topic in changed}):
             await self._serve_all(due)
@@ -281,7 +334,7 @@ class Hub:
         except Exception:  # an error of one message must not affect the others
             log.exception("a message could not be made")
             frame = None
-        if frame is None or (subscriber.seen is topic.top and subscriber.update is None):
+        if frame is None or not subscriber.is_behind:
             self._pending.discard(subscriber)
         else:
             self._pending.add(subscriber)
@@ -294,13 +347,30 @@ class Hub:
         sending.add_done_callback(lambda done: self._sent_whole(subscriber, done))
 
     def _next_frame(self, subscriber: Subscriber) -> bytes | None:
-        """The board's update and the player's own update alternate, so that neither waits for ever."""
+        """The board's update and the player's own update alternate, so that neither waits for ever.
+
+        An announcement goes first, so that it comes before the board of an epoch that begins.
+        """
+        if subscriber.awaits_announcement:
+            return self._announcement_frame(subscriber)
         if subscriber.update is None:
             return self._board_frame(subscriber)
         personal_first = not subscriber.personal_last
         frame = self._personal_frame(subscriber) if personal_first else None
         frame = frame or self._board_frame(subscriber)
         return frame or self._personal_frame(subscriber)
+
+    def _announcement_frame(self, subscriber: Subscriber) -> bytes | None:
+        topic = subscriber.topic
+        subscriber.announced = announcement = topic.announcement
+        if announcement is None:
+            return None
+        made_at, frame = topic.announcement_frame
+        now = time.monotonic()
+        if now - made_at > FRESH_SECONDS:
+            frame = text_frame(self._encode(topic.view, announcement))
+            topic.announcement_frame = (now, frame)
+        return frame
 
     def _personal_frame(self, subscriber: Subscriber) -> bytes | None:
         update = subscriber.update
@@ -329,8 +399,7 @@ class Hub:
         if not done.cancelled():
             done.exception()  # a closed connection is reported by on_close
         self._backpressured.pop(subscriber, None)
-        topic = subscriber.topic
-        if subscriber in topic.subscribers and (subscriber.seen is not topic.top or subscriber.update is not None):
+        if subscriber in subscriber.topic.subscribers and subscriber.is_behind:
             self.schedule(subscriber)
 
     async def _evict_stalled(self) -> None:

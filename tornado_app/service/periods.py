@@ -11,7 +11,7 @@ from tornado_app.core.errors import DatabaseError, PeriodNotFound, StartupError
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Place
 from tornado_app.core.periods import Epoch, EpochState
-from tornado_app.core.plan import Plan
+from tornado_app.core.plan import Announcement, Plan, announcement
 from tornado_app.core.slots import NO_EPOCHS, OpenEpochs
 from tornado_app.core.versions import seconds_of
 from tornado_app.live.views import LiveView
@@ -39,7 +39,8 @@ PLANNING_TIMEOUT = 60.0
 class Periods:
     """The plan of this process, and the results. It asks the database only while a board has periods.
 
-    `boards`: those that are served or about to be. `views`: the live views of periods.
+    `boards`: those that are served or about to be. `views`: the live views of periods. `announce` is called with what
+    their clients should know, which may be the same as before.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Periods:
         views: Callable[[], Iterable[LiveView]],
         metrics: Metrics,
         *,
+        announce: Callable[[View, Announcement], None] = lambda view, announced: None,
         timeout: float = 5.0,
     ) -> None:
         self._boards = boards
         self._views = views
         self._metrics = metrics
+        self._announce = announce
         self._timeout = timeout
         self._clock = DatabaseClock(client)
         self._plan = SharedPlan(client, database, self._clock, on_change=lambda plan: self._changed.set())
@@ -105,7 +108,7 @@ class Periods:
         return max(begun, default=1)
 
     async def run(self) -> None:
-        """Plan, and let the views move on to the epochs that begin, until cancelled."""
+        """Plan, let the views move on to the epochs that begin, and announce them, until cancelled."""
         await self._needed.wait()
         await self._prepare()
         await run_until_first_exits(self._plan.run(), self._planner.run(), self._begin_epochs())
@@ -139,8 +142,10 @@ class Periods:
                     if epoch is None:
                         continue
                     live.begin(epoch.number)
-                    if epoch.end is not None:
-                        pause = min(pause, (epoch.end - now) / 1000)
+                    announced, until = announcement(epoch, now)
+                    self._announce(live.view, announced)
+                    if until is not None:
+                        pause = min(pause, (until - now) / 1000)
             try:
                 async with asyncio.timeout(max(pause, 0.001)):
                     await self._changed.wait()

@@ -22,6 +22,7 @@ from tornado_app.api.rest.moderation import ModerationEndpoints, TakeBackEndpoin
 from tornado_app.api.rest.periods import PeriodEndpoints
 from tornado_app.api.rest.routes import rest_routes
 from tornado_app.api.rest.submission_log import SubmissionRecorder
+from tornado_app.api.websocket import announcements
 from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.api.websocket.handler import application
 from tornado_app.auth.captcha import Captcha
@@ -33,6 +34,7 @@ from tornado_app.core.ledger import EntryKind
 from tornado_app.core.model import TopPlayers
 from tornado_app.core.moderation import Moderation
 from tornado_app.core.origins import HostPatterns
+from tornado_app.core.plan import Announcement
 from tornado_app.core.scoreboard import Scoreboard
 from tornado_app.core.validation import ProofVerifier, SubmissionValidator
 from tornado_app.http.client_address import FailureLimiter, TrustedProxies
@@ -117,13 +119,20 @@ def build(
     reporter = AbuseReporter(
         Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
     )
-    hub = _hub(config, metrics, tracing, lambda: any(served.store.busy for served in boards))
+    hub = _hub(
+        config,
+        metrics,
+        tracing,
+        busy=lambda: any(served.store.busy for served in boards),
+        encode=lambda view, announced: announcements.encode(view, announced, periods.now()),
+    )
     periods = Periods(
         client,
         database,
         lambda: boards.definitions,
         lambda: boards.period_views,
         metrics,
+        announce=lambda view, announced: hub.topic(view).announce(announced),
         timeout=config.mongodb_timeout,
     )
     make = _BoardFactory(
@@ -314,9 +323,17 @@ class _BoardFactory:
         return SubmissionRecorder(self.metrics, self.detector, self.on_abuse, board.name)
 
 
-def _hub(config: Config, metrics: Metrics, tracing: Tracing, busy: Callable[[], bool]) -> Hub:
+def _hub(
+    config: Config,
+    metrics: Metrics,
+    tracing: Tracing,
+    *,
+    busy: Callable[[], bool],
+    encode: Callable[[View, Announcement], bytes],
+) -> Hub:
     return Hub(
         gap=1 / config.max_messages_per_second,
+        encode=encode,
         observe=lambda channel, messages: metrics.socket_messages.labels(channel).inc(messages),
         shown=Propagation(metrics.propagation.observe).shown,
         should_yield=busy,

@@ -14,12 +14,13 @@ from tornado_app.api.board_routes import PREFIX
 from tornado_app.api.frontends import FRONTENDS
 from tornado_app.api.openapi.components import PLACE, Json, Schemas
 from tornado_app.api.openapi.document import ABOUT_WEBSOCKETS, OPERATIONS, websocket_item
+from tornado_app.api.rest.params import PERIOD
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
 from tornado_app.core.boards import MAIN
 
-_TOKEN = {
-    "type": "string",
-    "description": "A bearer token. URLs end up in logs, so prefer the message `authenticate`.",
+_QUERY = {
+    "period": PERIOD.description,
+    "token": "A bearer token. URLs end up in logs, so prefer the message `authenticate`.",
 }
 
 
@@ -81,7 +82,8 @@ def _name(message: Json) -> str:
 
 def _channel(socket: Json) -> Json:
     names = [_name(message) for message in socket["sends"] + socket["receives"]]
-    query = {"type": "object", "properties": dict.fromkeys(sorted(SOCKET_ARGUMENTS), _TOKEN)}
+    properties = {name: {"type": "string", "description": _QUERY[name]} for name in sorted(SOCKET_ARGUMENTS)}
+    query = {"type": "object", "properties": properties}
     return {
         "address": socket["path"],
         "summary": socket["summary"],
@@ -94,7 +96,7 @@ def _channel(socket: Json) -> Json:
 
 
 def _operations(socket: Json) -> Iterator[tuple[str, Json]]:
-    """The service's: it sends boards and the player's own score, and receives a token."""
+    """The service's: it sends boards, epochs and the player's own score, and receives a token."""
     channel = f"#/channels/{_id(socket)}"
     for action, part in (("send", "sends"), ("receive", "receives")):
         messages = [{"$ref": f"{channel}/messages/{_name(message)}"} for message in socket[part]]

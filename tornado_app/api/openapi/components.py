@@ -14,6 +14,7 @@ from tornado_app.api.rest.board_version import CONDITION
 from tornado_app.api.rest.operations import LIMITS, VERSION, Errors, Operation, Outcome, Parameter
 from tornado_app.api.rest.submit import POLICY_NAME
 from tornado_app.api.schema import BOARD_VERSION, WHOLE
+from tornado_app.api.websocket.announcements import PeriodMessage
 from tornado_app.api.websocket.handler import Authenticate
 from tornado_app.core.errors import InsufficientScope, Unauthenticated
 from tornado_app.core.policies import RateLimit
@@ -42,7 +43,7 @@ class Schemas:
             kinds[operation.tag.prefix] += [type(example) for example in examples if example is not None]
         for frontend in frontends:
             kinds[frontend.name] += map(type, frontend.messages)
-        kinds[""] += [ErrorBody, Authenticate]
+        kinds[""] += [ErrorBody, Authenticate, PeriodMessage]
         for prefix, found in kinds.items():
             self._add(prefix, list(dict.fromkeys(found)))
 

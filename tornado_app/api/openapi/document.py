@@ -23,7 +23,7 @@ from tornado_app.api.rest.periods import PeriodEndpoints
 from tornado_app.api.rest.players import Page, PlayerEndpoints
 from tornado_app.api.rest.probes import ProbeEndpoints
 from tornado_app.api.rest.routes import operations_of_frontend, tag
-from tornado_app.api.websocket import connections, handler
+from tornado_app.api.websocket import announcements, connections, handler
 from tornado_app.api.websocket.protocol import TOO_BIG
 from tornado_app.core import errors as core_errors
 from tornado_app.core.boards import MAIN
@@ -111,13 +111,21 @@ _SERVERS: list[Json] = [
 ]
 
 ABOUT_WEBSOCKETS = (
-    "The service sends a message after connecting, and whenever the top 10 changes. A token is optional: in the header "
+    "The service sends a message after connecting, and whenever the top 10 changes; with `?period=NAME` also about the "
+    "epochs of that period, and `?period=all` is all time. A token is optional: in the header "
     "`Authorization`, in the first message, or as `?token=`; URLs end up in logs, so prefer a message. Any other query "
     "parameter closes the socket with 4400. An error closes the socket with 44 and the last two digits of the HTTP "
     "status; the reason is the error code. Behind `/boards/{board}` the same paths are those of another board."
 )
 
-SOCKET_REFUSALS: Errors = (BadRequest, *CREDENTIALS, OriginNotAllowed, core_errors.BoardNotFound, TooManyConnections)
+SOCKET_REFUSALS: Errors = (
+    BadRequest,
+    *CREDENTIALS,
+    OriginNotAllowed,
+    core_errors.BoardNotFound,
+    core_errors.PeriodNotFound,
+    TooManyConnections,
+)
 """Errors that close a socket with 44 and the last two digits of the status."""
 
 _AUTHENTICATE = handler.Authenticate("authenticate", "eyJhbGciOiJIUzI1NiIs…")
@@ -210,7 +218,7 @@ def websocket_item(frontend: Frontend, path: str, schemas: Schemas) -> Json:
         "summary": "The top 10, live",
         "description": ABOUT_WEBSOCKETS,
         "security": [{}, {"bearerAuth": []}],
-        "sends": [_message(example, schemas) for example in frontend.messages],
+        "sends": [_message(example, schemas) for example in (*frontend.messages, announcements.EXAMPLE)],
         "receives": [_message(_AUTHENTICATE, schemas)],
         "closes": list(_closes()),
     }

@@ -19,6 +19,7 @@ from tornado_app.api.authentication import bearer, has_credentials
 from tornado_app.api.board_routes import PREFIX, board_not_found, period_of, split
 from tornado_app.api.frontends.base import Frontend
 from tornado_app.api.rest.routes import SOCKET_ARGUMENTS
+from tornado_app.api.websocket.announcements import is_announced
 from tornado_app.api.websocket.connections import ConnectionRegistry
 from tornado_app.api.websocket.heartbeat import Heartbeat
 from tornado_app.api.websocket.protocol import low_memory_protocol
@@ -129,7 +130,9 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             request_checks.check_query(self.request.query, SOCKET_ARGUMENTS)
             registry.check_limits(self._address)
             token = self._handshake_token()
-            self._subscriber = subscriber = Subscriber(topic, self._channel, _Connection(stream, self))
+            self._subscriber = subscriber = Subscriber(
+                topic, self._channel, _Connection(stream, self), announced=is_announced(period)
+            )
             if token is not None:
                 await self._authenticate(token)
                 if registry.topic(board, period) is not topic:
