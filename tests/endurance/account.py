@@ -10,10 +10,14 @@ from typing import Any
 
 Document = Mapping[str, Any]
 
+PERIOD = "second"
+"""The period of the topology `periods`."""
+
 
 @dataclass(eq=False)
 class Sent:
-    """An action that a client sent, once or again. `scores`: the new score of each answer of success.
+    """An action that a client sent, once or again. `scores`: the new score of each answer of success; `epochs`: the
+    epochs that answers named.
 
     `unclear`: an attempt was answered with 5xx or not at all, so that it may count or not.
     """
@@ -22,6 +26,7 @@ class Sent:
     player: str
     points: int
     scores: list[int] = field(default_factory=list)
+    epochs: set[int] = field(default_factory=set)
     unclear: bool = False
 
     @property
@@ -108,3 +113,32 @@ def _answers(action: Sent, found: list[Document]) -> list[str]:
         for score in action.scores
         if found and score not in borne_out
     ]
+
+
+def judge_results(
+    account: Account,
+    entries: Sequence[Document],
+    players: Iterable[Document],
+    results: Mapping[int, Mapping[str, int]],
+) -> list[str]:
+    """Check the results of all epochs, the scores of players by epoch, against the account and the ledger,
+    which agree."""
+    epochs = {(entry["player"], entry.get("id")): entry.get("epochs", {}).get(PERIOD) for entry in entries}
+    wrong = [
+        f"{action.id} of {action.player} was answered with epoch {sorted(action.epochs)}, and counts in {counted}"
+        for action in account.sent
+        if action.epochs and action.epochs != {counted := epochs.get((action.player, action.id))}
+    ]
+    expected: dict[int | None, Counter[str]] = defaultdict(Counter)
+    for entry in entries:
+        expected[epochs[entry["player"], entry.get("id")]][entry["player"]] += entry["points"]
+    for epoch in sorted(expected.keys() | results.keys(), key=str):
+        found, counted_points = results.get(epoch or 0, {}), expected.get(epoch, {})
+        if found != counted_points:
+            odd = {player for player, _ in found.items() ^ counted_points.items()}
+            wrong.append(f"the result of epoch {epoch} differs from the account in {sorted(odd)[:5]}")
+    for player in players:
+        total = sum(rows.get(player["_id"], 0) for rows in results.values())
+        if total != player["score"]:
+            wrong.append(f"{player['_id']} has {player['score']} points, and {total} in all results")
+    return wrong

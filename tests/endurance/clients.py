@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from tests.endurance.account import Account, Sent
+from tests.endurance.account import PERIOD, Account, Sent
 from tests.support.frontends import WRITES, WriteForm
 from tests.support.service import RunningService, token
 
@@ -108,6 +108,8 @@ class Writer:
         """Record a response; return whether the action is finished."""
         if answer.status in (200, 201):
             action.scores.append(answer.json[form.score])
+            if PERIOD in (periods := answer.json.get("periods", {})):
+                action.epochs.add(periods[PERIOD]["epoch"])
             return True
         if answer.status == 429 and answer.retry_after:
             return True

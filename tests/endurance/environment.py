@@ -1,4 +1,4 @@
-"""The system under test: services on a real MongoDB in one of three topologies, with their clients."""
+"""The system under test: services on a real MongoDB in one of four topologies, with their clients."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from typing import Any, Literal
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from tests.endurance.account import Account
+from tests.endurance.account import PERIOD, Account
 from tests.endurance.clients import Traffic
+from tests.support import faketime
 from tests.support.background import BackgroundLoop
 from tests.support.mongod import ReplicaSet
 from tests.support.processes import child_processes
@@ -27,8 +28,9 @@ from tests.support.wait import wait_until
 from tornado_app.mongo.embedded.data_dir import DataDirectory
 from tornado_app.mongo.embedded.supervisor import STABLE_SECONDS
 
-Topology = Literal["linked", "three", "embedded"]
-"""`linked`: two services, each with its own proxy to one mongod; `three`: two on a set of three; `embedded`: one."""
+Topology = Literal["linked", "three", "embedded", "periods"]
+"""`linked`: two services, each with its own proxy to one mongod; `three`: two on a set of three; `embedded`: one;
+`periods`: as `three`, with epochs of a second, and the clock of one service ten minutes ahead."""
 
 SERVICES = 2
 PLAYERS = 180
@@ -36,6 +38,9 @@ PLAYERS = 180
 
 FLAGS = ("--auto-register", "--rate-limit", "60/1m", "--proof-lifetime", "5s", "--log-format", "json")
 """All other settings have their defaults, except for the lease of the ledger: 1 s."""
+
+BOARDS = {"main": {"periods": {PERIOD: {"every": "1s", "from": "2026-01-01T00:00", "keep": 1000}}}}
+AHEAD = "+10m"
 
 PROGRAM = ("-m", "tests.support.faulty_service")
 FAULTS_FILE = "faults.json"
@@ -138,6 +143,11 @@ class Environment:
             proxy = self._stack.enter_context(Proxy(self.loop, self.members.members[0].port))
             uri = f"mongodb://localhost:{proxy.port}/?directConnection=true"
         env: dict[str, str | None] = {"ENDURANCE_FAULTS": str(folder / FAULTS_FILE)}
+        if self.topology == "periods":
+            boards = self.folder / "boards.yaml"
+            boards.write_text(json.dumps({"boards": BOARDS}))  # JSON is YAML
+            flags = (*flags, "--boards-file", str(boards))
+            env |= faketime.environment(AHEAD) if self.instances else {}
         service = RunningService(*flags, uri=uri, program=PROGRAM, env=env, limits=(OPEN_FILES, OPEN_FILES))
         self._stack.callback(service.close)
         instance = Instance(service, folder, proxy)
@@ -146,7 +156,7 @@ class Environment:
 
     def _database_uri(self) -> str:
         if self.replica_set is None:
-            self.replica_set = self._stack.enter_context(ReplicaSet(3 if self.topology == "three" else 1))
+            self.replica_set = self._stack.enter_context(ReplicaSet(1 if self.topology == "linked" else 3))
         return self.replica_set.uri
 
     @property

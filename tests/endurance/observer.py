@@ -20,7 +20,7 @@ MOST_LINES = 100
 MORE_DESCRIPTORS = 64
 """By how many a service may have more open after a trial than after its start: connections that a pool keeps."""
 
-_BAD = re.compile(r"Traceback|never retrieved|never awaited|request failed|internal error")
+_BAD = re.compile(r"Traceback|late_update|never retrieved|never awaited|request failed|internal error")
 _SECOND = re.compile(r'"ts":"([^".]*)[^"]*","level":"(?:warning|error|critical)"')
 
 

@@ -7,19 +7,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from tests.endurance.account import Verdict, judge
+from tests.endurance.account import PERIOD, Verdict, judge, judge_results
 from tests.endurance.agreement import differences, unready
 from tests.endurance.environment import Environment
 from tests.endurance.faults import Fault
 from tests.endurance.observer import MORE_DESCRIPTORS, busiest, complaints, watching
 from tests.support.ledger import problems
+from tests.support.wait import wait_until
 
 PAUSE = 0.05
 PATIENCE = 40.0
 """Seconds after which clients and services that still do not agree have failed."""
+
+MOST_UNTIL_SEALED = 90.0
+"""Seconds until all results are final: ten of grace, and a backlog of epochs while there was no primary."""
 
 MOST_UNTIL_SHOWN, MOST_UNTIL_READY = 2.0, 10.0
 """Seconds after the fault within which all that is shown should be right, and readiness open."""
@@ -145,8 +151,24 @@ def verdict_of(environment: Environment, *, history: bool) -> Verdict:
         entries = list(database["ledger"].find())
         players = list(database["players"].find({}, {"score": 1, "h": 1}))
         verdict = judge(environment.account, entries, players)
+        if environment.topology == "periods":
+            last = max(entry["epochs"][PERIOD] for entry in entries)
+            results = _results(database, last)
+            verdict.wrong.extend(judge_results(environment.account, entries, players, results))
         unseen = [str(entry) for entry in entries if entry["kind"] != "action"] if history else []
         return Verdict(verdict.lost, verdict.doubled, verdict.wrong + problems(database) + unseen)
+
+
+def _results(database: Database[dict[str, Any]], last: int) -> dict[int, dict[str, int]]:
+    """The scores of players in the results of all epochs up to `last`, once they are final."""
+    known = {"period": PERIOD, "epoch": {"$lte": last}}
+    wait_until(
+        lambda: database["periods"].count_documents({**known, "state": "sealed"}) == last, MOST_UNTIL_SEALED, "results"
+    )
+    return {
+        epoch: {row["_id"]: row["score"] for row in database[f"results.main.{PERIOD}.{epoch}"].find()}
+        for epoch in range(1, last + 1)
+    }
 
 
 def _leaks(environment: Environment) -> list[str]:
