@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from tests.endurance.__main__ import pair
-from tests.endurance.account import Account, judge
+from tests.endurance.account import Account, judge, judge_results
 from tests.endurance.agreement import ranked
 from tests.endurance.faults import FAULTS
 from tests.endurance.observer import MOST_LINES, busiest, complaints
@@ -22,8 +22,8 @@ from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
 
 
-def entry(action_id, *, points=5, score=5):
-    return {"kind": "action", "player": "ann", "id": action_id, "points": points, "score": score}
+def entry(action_id, *, points=5, score=5, **more):
+    return {"kind": "action", "player": "ann", "id": action_id, "points": points, "score": score, **more}
 
 
 def ann(score, *remembered):
@@ -79,6 +79,30 @@ def test_check_finds_a_doubled_action(fields):
 )
 def test_check_finds_responses_that_the_database_contradicts(kept, entries, scores):
     assert judge(kept, entries, scores).wrong != []
+
+
+COUNTED = [entry("a", epochs={"second": 3}), entry("b", epochs={"second": 4})]
+
+
+def test_check_passes_if_results_have_the_points_of_their_epochs():
+    results = {2: {}, 3: {"ann": 5}, 4: {"ann": 5}}
+    assert judge_results(account(scores=[5], epochs={3}), COUNTED, ann(10), results) == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "results", "score"),
+    [
+        (account(), {3: {"ann": 5}}, 5),  # a result lacks an action
+        (account(), {3: {"ann": 5}, 4: {"ann": 10}}, 15),  # which counts twice
+        (account(), {3: {"ann": 10}, 4: {}}, 10),  # in the wrong epoch
+        (account(), {2: {"bob": 1}, 3: {"ann": 5}, 4: {"ann": 5}}, 10),  # a player that no client has
+        (account(), {3: {"ann": 5}, 4: {"ann": 5}}, 11),  # all time has more than the results
+        (account(epochs={4}), {3: {"ann": 5}, 4: {"ann": 5}}, 10),  # another epoch than the answer named
+        (account(epochs={3, 4}), {3: {"ann": 5}, 4: {"ann": 5}}, 10),  # two answers
+    ],
+)
+def test_check_finds_results_that_the_account_contradicts(kept, results, score):
+    assert judge_results(kept, COUNTED, ann(score), results) != []
 
 
 def test_check_ranks_ties_equal_and_skips_the_next():
