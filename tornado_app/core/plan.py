@@ -42,7 +42,7 @@ class Announcement(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """The epochs of each period that are not dropped, oldest first and without a gap; `known_at`: when it was read."""
+    """The epochs of each period that are not dropped, oldest first; `known_at`: when it was read."""
 
     epochs: Mapping[View, Sequence[Epoch]] = {}
     known_at: int = 0

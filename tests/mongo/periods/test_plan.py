@@ -38,7 +38,7 @@ async def test_plan_that_did_not_change_is_valid_for_longer_and_not_reported(cli
     plan = SharedPlan(client, mongo_database[1], clock, on_change=changes.append)
     await plan.prepare()
     await plan.refresh()
-    await plan.add(SEASON, Epoch(1, START))
+    await plan.add(SEASON, [Epoch(1, START)])
     await plan.refresh()
     clock.time, clock.error = clock.time + 500, 40
     await plan.refresh()
@@ -49,16 +49,45 @@ async def test_plan_that_did_not_change_is_valid_for_longer_and_not_reported(cli
 async def test_epoch_is_added_by_one_of_two_planners(make_process):
     one, two = make_process(), make_process()
     results = await asyncio.gather(
-        *(process.plan.add(SEASON, Epoch(1, START + number)) for number, process in enumerate((one, two))),
+        *(process.plan.add(SEASON, [Epoch(1, START + number)]) for number, process in enumerate((one, two))),
         return_exceptions=True,
     )
     assert sorted(map(type, results), key=str) == sorted([type(None), PlanChanged], key=str)
     assert len((await one.plan.refresh()).epochs[SEASON]) == 1
 
 
+async def test_epochs_are_added_up_to_the_first_one_of_another_planner(make_process):
+    """What follows that one would not begin at its end."""
+    one, two = make_process(), make_process()
+    await one.plan.add(HOURLY, [Epoch(2, START + HOUR, START + 2 * HOUR)])
+    with pytest.raises(PlanChanged):
+        await two.plan.add(HOURLY, [Epoch(number, START + number, START + number + 1) for number in range(1, 4)])
+    plan = await two.plan.refresh()
+    assert [(epoch.number, epoch.end) for epoch in plan.epochs[HOURLY]] == [(1, START + 2), (2, START + 2 * HOUR)]
+
+
+async def test_epoch_after_a_dropped_one_begins_at_its_own_start(make_process):
+    process, reader = make_process(), make_process()
+    epochs = [Epoch(number, START + number * HOUR, START + (number + 1) * HOUR) for number in range(4)]
+    await process.plan.add(HOURLY, epochs)
+    await process.plan.dropped(HOURLY, epochs[1:3])
+    for each in (process, reader):
+        assert (await each.plan.refresh()).epochs[HOURLY] == (epochs[0], epochs[3])
+
+
+async def test_epochs_are_dropped_unless_another_process_has_changed_one(make_process):
+    process = make_process()
+    await process.planner.plan()
+    first, second = process.plan.current.epochs[HOURLY]
+    await make_process().plan.sealed(HOURLY, first, 0, "ab")
+    with pytest.raises(PlanChanged):
+        await process.plan.dropped(HOURLY, [first, second])
+    assert (await process.plan.epoch(HOURLY, 1)).state is EpochState.SEALED
+
+
 async def test_end_is_set_by_one_of_two_planners(make_process):
     one, two = make_process(), make_process()
-    await one.plan.add(SEASON, Epoch(1, START))
+    await one.plan.add(SEASON, [Epoch(1, START)])
     results = await asyncio.gather(
         *(
             process.plan.end(SEASON, Epoch(1, START), START + HOUR + number)
@@ -117,7 +146,7 @@ async def test_end_that_arrives_too_late_is_refused(make_process, client):
     real = DatabaseClock(client)
     await real.measure()
     begun = Epoch(1, real.now() - HOUR)
-    await process.plan.add(SEASON, begun)
+    await process.plan.add(SEASON, [begun])
     with pytest.raises(PlanChanged):
         await process.plan.end(SEASON, begun, real.now())
     await process.plan.end(SEASON, begun, real.now() + 2 * NOTICE)
@@ -131,7 +160,7 @@ async def test_dropped_epoch_is_not_part_of_the_plan_and_can_be_read(make_proces
     sealed = (await process.plan.refresh()).epochs[HOURLY][0]
     assert sealed == Epoch(1, START, START + HOUR, EpochState.SEALED, 3, "ab", START)
     await reader.plan.refresh()
-    await process.plan.dropped(HOURLY, sealed)
+    await process.plan.dropped(HOURLY, [sealed])
     for each in (process, reader, make_process()):
         assert [epoch.number for epoch in (await each.plan.refresh()).epochs[HOURLY]] == [2]
     assert await reader.plan.epoch(HOURLY, 1) == Epoch(1, START, START + HOUR, EpochState.DROPPED, 3, "ab", START)

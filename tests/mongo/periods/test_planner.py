@@ -85,13 +85,13 @@ async def test_period_with_many_missed_epochs_does_not_keep_another_from_its_own
     clock.time += 15 * HOUR
     order, add = [], process.plan.add
 
-    async def noted(view, epoch):
-        order.append(view.period)
-        await add(view, epoch)
+    async def noted(view, epochs):
+        order.append((view.period, len(epochs)))
+        await add(view, epochs)
 
     process.plan.add = noted
     await process.planner.plan()
-    assert order[:3] == ["hourly", "hourly", "daily"]
+    assert order[:3] == [("hourly", 2), ("daily", 1), ("hourly", 2)]
     assert process.plan.current.open(HOURLY, clock.time).number == 16
 
 
@@ -173,7 +173,7 @@ async def test_planner_that_lost_its_lease_stops_and_takes_it_again(start, datab
 
 
 async def test_planner_continues_after_errors_of_the_database(start, replica_set, caplog):
-    async with failing_commands(replica_set, "update", until=1, errorCode=8000):
+    async with failing_commands(replica_set, "insert", until=1, errorCode=8000):
         plan, _, _, _ = start(Period("season"))
         await eventually(lambda: plan.current is not None and plan.current.epochs)
 

@@ -15,7 +15,7 @@ from tests.support.fail_points import failing_commands
 from tests.support.periods import HOUR, START
 from tornado_app.core.boards import Board, Order, View
 from tornado_app.core.model import rfc3339, utc_datetime
-from tornado_app.core.periods import Cron, EpochState, Period
+from tornado_app.core.periods import Cron, Epoch, EpochState, Period
 from tornado_app.core.plan import GRACE
 from tornado_app.mongo.periods.plan import PlanChanged
 from tornado_app.mongo.periods.results import Results, is_result
@@ -298,10 +298,43 @@ async def test_results_beyond_those_that_are_kept_are_dropped(make_process, cloc
     assert (dropped.state, dropped.rows) == (EpochState.DROPPED, 0)
 
 
+async def test_missed_epochs_of_which_newer_results_are_kept_have_none(make_process, clock, database, results):
+    process = make_process()
+    await reach_third_epoch(process, clock, keep=2)
+    process = make_process(*process.boards)
+    await database["players"].insert_one({"_id": "alice", "w": {"hourly": {"e": EPOCH + 3, "s": 5, "t": AT}}})
+    clock.time += 5 * HOUR
+    await process.planner.plan()
+    await process.seal_after(GRACE)
+    names = [name for name in await database.list_collection_names() if name.startswith("results.")]
+    assert sorted(names) == ["results.main.hourly.6", "results.main.hourly.7"]
+    assert len(await lines(results, EPOCH + 3)) == 1
+    epochs = process.plan.current.epochs[HOURLY]
+    assert [(epoch.number, epoch.state) for epoch in epochs[:3]] == [
+        (6, EpochState.SEALED),
+        (7, EpochState.SEALED),
+        (8, EpochState.PLANNED),
+    ]
+    start = START + (EPOCH - 1) * HOUR
+    assert await process.plan.epoch(HOURLY, EPOCH) == Epoch(EPOCH, start, start + HOUR, EpochState.DROPPED)
+    assert (await process.plan.epoch(HOURLY, 1)).rows == 0
+    assert process.plan._stored.keys() == {f"main.hourly.{number}" for number in range(6, 10)}  # bounded
+
+
+async def test_epoch_has_a_result_while_the_review_of_newer_ones_is_not_over(make_process, clock):
+    process = make_process()
+    await reach_third_epoch(process, clock, keep=1, review=3600)
+    clock.time = START + 5 * HOUR + GRACE - 1
+    await process.planner.plan()
+    await process.planner.seal()
+    assert (await process.plan.epoch(HOURLY, EPOCH)).state is EpochState.SEALED
+    assert process.plan.current.unsealed(HOURLY) == EPOCH + 1
+
+
 async def test_clean_up_removes_what_a_death_left(make_process, clock, database, client, mongo_database):
     process = make_process()
     await reach_third_epoch(process, clock)
-    await process.plan.dropped(HOURLY, process.plan.current.epochs[HOURLY][0])
+    await process.plan.dropped(HOURLY, process.plan.current.epochs[HOURLY][:1])
     await database["results.main.hourly.3.unfinished-0a1b2c3d"].insert_one({})
     await database["results.own"].insert_one({})
     await process.planner._sealer.clean_up()  # the planner calls it when it takes the lease

@@ -58,7 +58,8 @@ class Schedule(msgspec.Struct, omit_defaults=True):
 
 class EpochRow(msgspec.Struct):
     """An epoch. A `planned` one has not begun; a `closing` one is over, and its result not final. The result of a
-    `sealed` one is final, that of a `dropped` one removed; `rows` and `sha256` are those of the result."""
+    `sealed` one is final, that of a `dropped` one removed; `rows` and `sha256` are those of the result. They are null
+    if a `dropped` one never had a result, as enough newer ones were made at the same time."""
 
     epoch: Annotated[int, msgspec.Meta(ge=1, description="Number of the epoch; the first is 1.")]
     state: Annotated[str, msgspec.Meta(description="One of planned, open, closing, sealed and dropped.")]

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import pymongo
 from bson import Timestamp
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, PyMongoError
 
 from tornado_app.core.boards import View
 from tornado_app.core.model import utc_datetime
@@ -43,6 +44,11 @@ MEASURED_EVERY = 10.0
 
 TIMEOUT = 2.0
 """Timeout of one database call, in seconds."""
+
+BATCH = 1000
+"""Epochs that are changed at once."""
+
+DUPLICATE_KEY = 11000
 
 OVERLAP = 10
 """Seconds by which a read reaches back: a primary may make two changes visible in another order than their times."""
@@ -121,14 +127,20 @@ class SharedPlan:
             self.current = msgspec.structs.replace(self.current, known_at=known_at)
         return self.current
 
-    async def add(self, view: View, epoch: Epoch) -> None:
-        """Add an epoch to the plan. Raises PlanChanged."""
-        document = {"board": view.board, "period": view.period, "epoch": epoch.number, "state": epoch.state}
-        new = {"$setOnInsert": document | _dates(start=epoch.start, end=epoch.end), "$currentDate": _REVISION}
+    async def add(self, view: View, epochs: Sequence[Epoch]) -> None:
+        """Add epochs that follow each other to the plan. Raises PlanChanged at the first one that exists already."""
+        documents = [
+            {"_id": key(view, epoch.number), "board": view.board, "period": view.period, "epoch": epoch.number}
+            | {"state": epoch.state, "revision": Timestamp(0, 0)}  # the database sets it to its time
+            | _dates(start=epoch.start, end=epoch.end)
+            for epoch in epochs
+        ]
         try:
             with pymongo.timeout(TIMEOUT):
-                await self._periods.update_one({"_id": key(view, epoch.number), "revision": None}, new, upsert=True)
-        except DuplicateKeyError:
+                await self._periods.insert_many(documents)  # in order: none follows one of another process
+        except BulkWriteError as error:
+            if all(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
+                raise
             raise PlanChanged from None
 
     async def end(self, view: View, epoch: Epoch, end: int) -> None:
@@ -159,9 +171,17 @@ class SharedPlan:
         fields |= _dates(sealedAt=self._clock.now())
         await self._change(view, epoch, fields)
 
-    async def dropped(self, view: View, epoch: Epoch) -> None:
-        """Record that the result of an epoch is removed. Raises PlanChanged."""
-        await self._change(view, epoch, {"state": EpochState.DROPPED})
+    async def dropped(self, view: View, epochs: Iterable[Epoch]) -> None:
+        """Record that the results of epochs are removed, or are not made. Raises PlanChanged."""
+        changes = [
+            _update(_condition(view, epoch), {"state": EpochState.DROPPED} | _dates(start=epoch.start))
+            for epoch in epochs
+        ]
+        for batch in (changes[first : first + BATCH] for first in range(0, len(changes), BATCH)):
+            with pymongo.timeout(TIMEOUT):
+                done = await self._periods.bulk_write([UpdateOne(*change) for change in batch])
+            if done.matched_count < len(batch):
+                raise PlanChanged
 
     async def epoch(self, view: View, number: int) -> Epoch | None:
         """An epoch of any state, read from the database; its `start` is exact once it is sealed."""
@@ -172,10 +192,8 @@ class SharedPlan:
     async def _change(
         self, view: View, epoch: Epoch, fields: Document, condition: Mapping[str, Any] | None = None
     ) -> None:
-        end = None if epoch.end is None else utc_datetime(epoch.end)
-        known = {"_id": key(view, epoch.number), "state": epoch.state, "end": end, **(condition or {})}
         with pymongo.timeout(TIMEOUT):
-            done = await self._periods.update_one(known, {"$set": fields, "$currentDate": _REVISION})
+            done = await self._periods.update_one(*_update(_condition(view, epoch) | dict(condition or {}), fields))
         if done.matched_count == 0:
             raise PlanChanged
 
@@ -183,28 +201,39 @@ class SharedPlan:
         """Whether a document is newer than the known one."""
         changed = False
         for document in found:
-            stored = _decoded(document)
             known = self._stored.get(document["_id"])
-            if known is not None and known.revision >= stored.revision:
-                continue
-            self._stored[document["_id"]] = stored
+            if known is not None and known.revision == document.get("revision"):
+                continue  # read before, as reads overlap
+            stored = _decoded(document)
             self._latest = max(self._latest or stored.revision, stored.revision)
-            changed = True
+            if stored.state is EpochState.DROPPED:
+                changed = self._stored.pop(document["_id"], None) is not None or changed
+            elif known is None or known.revision < stored.revision:
+                self._stored[document["_id"]] = stored
+                changed = True
         return changed
 
     def _epochs(self) -> dict[View, tuple[Epoch, ...]]:
         found: dict[View, list[Epoch]] = {}
         for stored in sorted(self._stored.values(), key=lambda each: each.epoch):
-            if stored.state is EpochState.DROPPED:
-                continue
             epochs = found.setdefault(View(stored.board, stored.period), [])
             epoch = _epoch(stored)
-            before = epochs[-1].end if epochs else None
+            before = epochs[-1].end if epochs and epochs[-1].number == epoch.number - 1 else None
             epochs.append(epoch if before is None else msgspec.structs.replace(epoch, start=before))
         return {view: tuple(epochs) for view, epochs in found.items()}
 
 
 _REVISION = {"revision": {"$type": "timestamp"}}
+
+
+def _condition(view: View, epoch: Epoch) -> Document:
+    """A filter that matches the epoch while it has the known state and end."""
+    end = None if epoch.end is None else utc_datetime(epoch.end)
+    return {"_id": key(view, epoch.number), "state": epoch.state, "end": end}
+
+
+def _update(condition: Document, fields: Document) -> tuple[Document, Document]:
+    return condition, {"$set": fields, "$currentDate": _REVISION}
 
 
 def key(view: View, number: int) -> str:

@@ -15,6 +15,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
@@ -77,13 +78,27 @@ class Sealer:
         planned = [epoch for epoch in self._known(view) if epoch.state is EpochState.PLANNED]
         for epoch in planned:
             self._note_end(view, epoch)
-        for epoch in planned:
-            if not self._is_due(view, epoch, period.review):
-                return
+        if not self._due(view, planned, period):
+            return
+        await self._clock.measure()
+        due = self._due(view, planned, period)
+        missed = due[: -period.keep]
+        if missed:  # newer results are made now, so that theirs would be dropped at once
+            await self._plan.dropped(view, missed)
+            await self._database.drop_collection(collection_of(view, missed[0].number))  # a death may have left it
+            log.warning(
+                "%d epochs of period %s of board %s have no result: newer ones are made, and more are not kept",
+                len(missed), view.period, view.board,
+            )  # fmt: skip
+            await self._plan.refresh()
+        for epoch in due[-period.keep :]:
             await self._clock.measure()
             if not self._is_due(view, epoch, period.review):
                 return
             await self._seal(board, view, epoch)
+
+    def _due(self, view: View, planned: Sequence[Epoch], period: Period) -> list[Epoch]:
+        return list(takewhile(lambda epoch: self._is_due(view, epoch, period.review), planned))
 
     def _note_end(self, view: View, epoch: Epoch) -> None:
         """Note when this process first saw this end of an epoch."""
@@ -133,11 +148,13 @@ class Sealer:
 
     async def _drop_old(self, period: Period, view: View) -> None:
         sealed = [epoch for epoch in self._known(view) if epoch.state is EpochState.SEALED]
-        for epoch in sealed[: -period.keep]:
-            await self._plan.dropped(view, epoch)
+        old = sealed[: -period.keep]
+        if not old:
+            return
+        await self._plan.dropped(view, old)
+        for epoch in old:
             await self._database.drop_collection(collection_of(view, epoch.number))
-        if len(sealed) > period.keep:
-            await self._plan.refresh()
+        await self._plan.refresh()
 
     def _known(self, view: View) -> Sequence[Epoch]:
         return () if self._plan.current is None else self._plan.current.epochs.get(view, ())
