@@ -99,6 +99,7 @@ class FakeService:
         self.boards: list[dict[str, Any]] = [{"name": "main", "rule": "sum", "order": "descending", "players": 0}]
         self.periods: list[dict[str, Any]] = []
         self.shows: str | None = None
+        self.period_reads = 0
         self.time: datetime | None = None
         self.results: dict[int, list[dict[str, Any]]] = {}
         self.session: Session | None = None
@@ -244,6 +245,7 @@ class Boards(Handler):
 
 class Periods(Handler):
     def get(self) -> None:
+        self._service.period_reads += 1
         if self._service.time is not None:
             self.set_header("Date", format_datetime(self._service.time, usegmt=True))
         self.write({"periods": self._service.periods, "shows": self._service.shows})

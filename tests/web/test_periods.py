@@ -29,6 +29,13 @@ def period(
     return {"name": name, "review": review, "current": current, "previous": previous}
 
 
+def announcement(number: int, *, end: float | None) -> dict[str, Any]:
+    """A message of the socket. `end`: seconds from now."""
+    last = None if end is None else (NOW + timedelta(seconds=end)).isoformat()
+    state = {"epoch": number, "state": "open", "end": last, "now": NOW.isoformat()}
+    return {"type": "period", "period": "weekly", **state}
+
+
 def result(*players: tuple[str, int]) -> list[dict[str, Any]]:
     return [
         {"rank": rank, "user_id": name, "username": name, "avatar_url": None, "score": score}
@@ -126,6 +133,37 @@ async def test_periods_are_read_again_when_an_epoch_is_ended_by_hand(open_page: 
     weekly.show([])
     await page.clock.run_for(6_000)
     await expect(page.get_by_role("link", name="season: last result")).to_be_visible()
+
+
+async def test_announced_end_is_not_read_again(open_page: OpenPage, weekly: FakeService) -> None:
+    weekly.periods = [period("weekly", epoch(1, end=3600))]
+    page = await open_page("?period=weekly", clock=True)
+    tabs = page.locator("#periods a:visible")
+    await expect(tabs).to_have_text(["All time", "weekly 1 h 0 min"])
+    weekly.send(announcement(1, end=30))  # an end by hand
+    await expect(tabs.nth(1)).to_have_text("weekly 0:30")
+    reads = weekly.period_reads
+    await page.clock.run_for(31_000)
+    await expect(tabs.nth(1)).to_have_text("weekly 0:00")
+    weekly.send(announcement(2, end=None))
+    await expect(tabs).to_have_text(["All time", "weekly ", "weekly: last result"])
+    await page.clock.run_for(1_000)
+    await expect(page.locator("#announcer")).to_have_text("weekly has begun again.")
+    weekly.show([])
+    await page.clock.run_for(20_000)
+    await expect(page.locator("#empty")).to_be_visible()
+    assert weekly.period_reads == reads
+
+
+async def test_end_is_read_if_the_next_epoch_is_not_announced(open_page: OpenPage, weekly: FakeService) -> None:
+    page = await open_page("?period=weekly", clock=True)
+    await expect(page.get_by_role("link", name="weekly 1:30")).to_have_count(1)
+    weekly.send(announcement(15, end=5))
+    await expect(page.get_by_role("link", name="weekly 0:05")).to_have_count(1)
+    weekly.periods = [period("weekly", epoch(16, start=5, end=605), epoch(15, "closing", end=5))]
+    weekly.time = NOW + timedelta(seconds=25)
+    await page.clock.run_for(22_000)
+    await expect(page.get_by_role("link", name="weekly 9:")).to_have_count(1)
 
 
 async def test_result_is_shown_without_a_socket(open_page: OpenPage, weekly: FakeService) -> None:

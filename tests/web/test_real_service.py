@@ -85,6 +85,8 @@ async def test_page_of_a_period_is_empty_at_its_end_and_the_result_appears(
     service: RunningService, open_page: OpenPage
 ) -> None:
     page = await open_page()
+    frames: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda text: frames.append(str(text))))
     await page.goto(f"{service.url}?period=round")
     names, tabs = page.locator("#board tbody .name"), page.locator("#periods a:visible")
     await expect(tabs.nth(1)).to_have_text(re.compile(r"^round 0:[012]\d$"))
@@ -92,6 +94,7 @@ async def test_page_of_a_period_is_empty_at_its_end_and_the_result_appears(
     await expect(names).to_have_text(["Ada"])
     await expect(page.locator("#empty")).to_be_visible(timeout=30_000)
     await expect(tabs).to_have_count(3, timeout=30_000)
+    assert any('"type":"period"' in text and '"epoch":2,"state":"open"' in text for text in frames)
     await tabs.nth(0).click()
     await expect(names).to_have_text(["Ada"])
     await expect(tabs).to_have_count(3)

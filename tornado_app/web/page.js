@@ -44,9 +44,13 @@ const connection = isResult ? null : connectLeaderboard({
     status.show(state);
     if (state.name === "live") define();
   },
+  onPeriod: (epoch) => {
+    periods.announced(epoch);
+    begun(epoch.period, epoch.epoch);
+  },
   onScore: ({ newScore, leaderboardPosition }) => player?.scored(newScore, leaderboardPosition),
   onBoard: (rows, version) => {
-    if (full && !rows.some(Boolean)) periods.readSoon(); // an epoch has ended
+    if (full && !rows.some(Boolean)) periods.emptied();
     full = rows.some(Boolean);
     draw(rows);
     player?.changed();
@@ -89,7 +93,15 @@ function absent(text) {
 /** @param {import("./periods.js").Period | null} own the shown period, of a live board */
 function presentPeriod(own) {
   if (period !== null && period !== "all" && !own) absent(`There is no period ${period}.`);
-  else if (own?.current) announcer.tell("epoch", String(own.current.epoch), `${own.name} has begun again.`);
+  else if (own?.current) begun(own.name, own.current.epoch);
+}
+
+/**
+ * @param {string} name of the shown period
+ * @param {number} epoch
+ */
+function begun(name, epoch) {
+  announcer.tell("epoch", String(epoch), `${name} has begun again.`);
 }
 
 /** @param {import("./periods.js").Period | null} own the period whose last result is shown */

@@ -2,7 +2,7 @@
  * result of the last epoch that is over.
  *
  * @module
- * @import { Row } from "./leaderboard.js"
+ * @import { Epoch as Announced, Row } from "./leaderboard.js"
  * @typedef {{ epoch: number, state: string, start: string, end: string | null }} Epoch
  * @typedef {{ name: string, review: number, current: Epoch | null, previous: Epoch | null }} Period
  */
@@ -12,7 +12,7 @@ import { object } from "./json.js";
 
 const TICK = 1_000; // milliseconds, as all times here
 const SPREAD = 4_000; // within it after an end, the pages of all visitors read the periods again
-const GRACE = 10_000; // the service begins a result this long after the end
+const GRACE = 10_000; // the service begins a result this long after the end, and has announced the next epoch by then
 const PATIENCE = 5_000; // between two looks at an epoch that is closing
 const LONGEST = 3_600_000;
 
@@ -26,6 +26,7 @@ export const isResult = period !== null && query.get("epoch") === "previous";
 
 export class Periods {
   /** @type {Map<string, { time: HTMLElement, result: HTMLElement, end: number }>} */ #tabs = new Map();
+  /** @type {Set<string>} */ #announcing = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #reading = undefined;
   #due = Infinity; // when the periods are read again; in the past during a read
   #ahead = 0;
@@ -51,6 +52,23 @@ export class Periods {
     clearTimeout(this.#reading);
     this.#due = due;
     this.#reading = setTimeout(() => this.#read(), delay);
+  }
+
+  /** The socket of the shown period announces its epochs, so no visitor has to read them.
+   * @param {Announced} epoch
+   */
+  announced({ period, epoch, remaining }) {
+    const tab = this.#tabs.get(period);
+    this.#announcing.add(period);
+    if (!tab) return; // the first read is on its way
+    tab.end = remaining === null ? NaN : Date.now() + this.#ahead + remaining;
+    tab.result.hidden &&= epoch === 1;
+    this.#tick();
+  }
+
+  /** The shown board became empty, as at the end of an epoch. */
+  emptied() {
+    if (period === null || !this.#announcing.has(period)) this.readSoon();
   }
 
   /** Read the periods after a change that all visitors see. */
@@ -105,12 +123,12 @@ export class Periods {
     this.#nav.replaceChildren(all, ...rest);
   }
 
-  /** Show the time that is left, and read the periods after an end. */
+  /** Show the time that is left, and read the periods after an end that is not announced. */
   #tick() {
     const now = Date.now() + this.#ahead;
-    for (const { time, end } of this.#tabs.values()) {
+    for (const [name, { time, end }] of this.#tabs) {
       time.textContent = Number.isNaN(end) ? "" : left(end - now);
-      if (end <= now) this.readSoon();
+      if (end + (this.#announcing.has(name) ? GRACE : 0) <= now) this.readSoon();
     }
   }
 

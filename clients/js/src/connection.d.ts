@@ -68,6 +68,29 @@ export type ScoreUpdate = {
      */
     change: number | bigint;
 };
+/**
+ * The open epoch of the period; frozen.
+ */
+export type Epoch = {
+    period: string;
+    /**
+     * Number, from 1.
+     */
+    epoch: number;
+    /**
+     * `ending` in the last minute of an epoch that is longer.
+     */
+    state: "open" | "ending";
+    /**
+     * By the service's clock; null while it is not known.
+     */
+    end: Date | null;
+    /**
+     * Milliseconds until the end, when the message came: for a countdown, as the clock
+     * of a visitor can be wrong.
+     */
+    remaining: number | null;
+};
 export type Token = string | null;
 /**
  * A function is called at every
@@ -110,6 +133,11 @@ export type ConnectionOptions = {
      * Needs a token.
      */
     onScore?: ((score: ScoreUpdate) => void) | undefined;
+    /**
+     * Needs `period`, and a service that announces epochs: after each
+     * connection, a minute before the end, when the end changes, and when the next epoch has begun.
+     */
+    onPeriod?: ((epoch: Epoch) => void) | undefined;
     /**
      * For a runtime without a global WebSocket, as Node.js 20.
      */

@@ -47,6 +47,14 @@ import { FIRST_MESSAGE, Link } from "./link.js";
  * @property {number} leaderboardPosition Competition rank, at any depth.
  * @property {number | bigint} change Points since the last such message.
  *
+ * @typedef {object} Epoch The open epoch of the period; frozen.
+ * @property {string} period
+ * @property {number} epoch Number, from 1.
+ * @property {"open" | "ending"} state `ending` in the last minute of an epoch that is longer.
+ * @property {Date | null} end By the service's clock; null while it is not known.
+ * @property {number | null} remaining Milliseconds until the end, when the message came: for a countdown, as the clock
+ *   of a visitor can be wrong.
+ *
  * @typedef {string | null} Token
  *
  * @typedef {Token | ((refused: boolean) => Token | Promise<Token>)} TokenSource A function is called at every
@@ -68,6 +76,8 @@ import { FIRST_MESSAGE, Link } from "./link.js";
  * @property {(rows: readonly (Row | null)[], version: number) => void} [onBoard] `null` is an empty position.
  * @property {(state: State) => void} [onState]
  * @property {(score: ScoreUpdate) => void} [onScore] Needs a token.
+ * @property {(epoch: Epoch) => void} [onPeriod] Needs `period`, and a service that announces epochs: after each
+ *   connection, a minute before the end, when the end changes, and when the next epoch has begun.
  * @property {WebSocketClass} [WebSocket] For a runtime without a global WebSocket, as Node.js 20.
  *
  * @typedef {object} Connection
@@ -189,6 +199,7 @@ class Client {
       board: (link) => this.#heard(link),
       outOfOrder: () => this.#openSoon(Math.random() * LAG),
       score: (score) => this.#options.onScore?.(score),
+      period: (epoch) => this.#options.onPeriod?.(epoch),
       end: (link, code, reason) => this.#lost(link, code, reason),
     });
     if (this.state === this.#first) this.#enter(this.#first);

@@ -6,12 +6,13 @@ export class Link {
      * @param {string} url
      * @param {() => Token | Promise<Token>} token
      * @param {{ board: (link: Link) => void, outOfOrder: () => void, score: (score: ScoreUpdate) => void,
-     *           end: (link: Link, code: number, reason: string) => void }} events
+     *           period: (epoch: Epoch) => void, end: (link: Link, code: number, reason: string) => void }} events
      */
     constructor(Socket: WebSocketClass, url: string, token: () => Token | Promise<Token>, events: {
         board: (link: Link) => void;
         outOfOrder: () => void;
         score: (score: ScoreUpdate) => void;
+        period: (epoch: Epoch) => void;
         end: (link: Link, code: number, reason: string) => void;
     });
     /** @type {readonly (Row | null)[]} */ rows: readonly (Row | null)[];
@@ -34,3 +35,4 @@ import type { Row } from "./connection.js";
 import type { WebSocketClass } from "./connection.js";
 import type { Token } from "./connection.js";
 import type { ScoreUpdate } from "./connection.js";
+import type { Epoch } from "./connection.js";

@@ -1,7 +1,7 @@
 /** One socket and its copy of the board.
  *
  * @module
- * @import { Row, ScoreUpdate, Token, WebSocketClass } from "./connection.js"
+ * @import { Epoch, Row, ScoreUpdate, Token, WebSocketClass } from "./connection.js"
  */
 
 import { ABNORMAL } from "./closing.js";
@@ -27,7 +27,7 @@ export class Link {
    * @param {string} url
    * @param {() => Token | Promise<Token>} token
    * @param {{ board: (link: Link) => void, outOfOrder: () => void, score: (score: ScoreUpdate) => void,
-   *           end: (link: Link, code: number, reason: string) => void }} events
+   *           period: (epoch: Epoch) => void, end: (link: Link, code: number, reason: string) => void }} events
    */
   constructor(Socket, url, token, events) {
     this.#events = events;
@@ -82,6 +82,7 @@ export class Link {
     if (!message) this.#end(ABNORMAL, "a message that is not JSON");
     else if (message.type === "leaderboard.update") this.#update(message.version, message.data.updatedPositions);
     else if (message.type === "user.scoreUpdate") this.#events.score(Object.freeze(message.data));
+    else if (message.type === "period") this.#events.period(epoch(message));
   }
 
   /**
@@ -112,4 +113,10 @@ export class Link {
     this.drop();
     this.#events.end(this, code, reason);
   }
+}
+
+/** @returns {Epoch} */
+function epoch(/** @type {any} */ { period, epoch, state, end, now }) {
+  const ends = end === null ? null : new Date(end);
+  return Object.freeze({ period, epoch, state, end: ends, remaining: ends && Math.max(0, Number(ends) - Date.parse(now)) });
 }

@@ -6,7 +6,7 @@
  *
  * Attributes: `url`, `board`, `period` (as for `connectLeaderboard`), `user-id` (this player's row is marked), `caption`.
  * Properties: `token`, `labels`, `rows`, `state`; method `retry()`.
- * Events: `board` (`detail`: rows and version), `state`, `score`; they do not bubble.
+ * Events: `board` (`detail`: rows and version), `state`, `score`, `period`; they do not bubble.
  * Parts: `table`, `caption`, `header`, `row`, `own` (also a row), `rank`, `player`, `score`, `empty`, `status`.
  * Variables: `--leaderboard-color`, `-background`, `-border`, `-own-background`, `-gap`, `-font`.
  *
@@ -142,6 +142,7 @@ export class LiveLeaderboard extends Base {
         this.#emit("state", state);
       },
       onScore: (score) => this.#emit("score", score),
+      onPeriod: (epoch) => this.#emit("period", epoch),
     });
   }
 

@@ -17,7 +17,7 @@ ADD = """async (attributes) => {
   await import("/static/live-leaderboard.js");
   const element = document.createElement("live-leaderboard");
   window.seen = [];
-  for (const type of ["board", "state", "score"])
+  for (const type of ["board", "state", "score", "period"])
     element.addEventListener(type, ({ detail }) => seen.push([type, detail]));
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   document.body.append(element);
@@ -48,6 +48,15 @@ async def test_element_rows_are_a_table_that_follows_the_board(open_page: OpenPa
     fake_service.show([Player("Bob", 2_000), Player("Ada", 1_200)])
     await expect(page.get_by_role("rowheader")).to_have_text(["Bob", "Ada"])
     assert [type_ for type_, _ in await page.evaluate("seen")] == ["state", "state", "board", "board"]
+
+
+async def test_element_of_a_period_has_an_event_of_its_epochs(open_page: OpenPage, fake_service: FakeService) -> None:
+    page = await add(open_page, period="weekly")
+    await expect(page.get_by_text("No scores yet.")).to_be_visible()
+    fake_service.send({"type": "period", "period": "weekly", "epoch": 15, "state": "open", "end": None, "now": "2040"})
+    await page.wait_for_function("seen.at(-1)[0] === 'period'")
+    expected = {"period": "weekly", "epoch": 15, "state": "open", "end": None, "remaining": None}
+    assert await page.evaluate("seen.at(-1)[1]") == expected
 
 
 async def test_element_names_are_text_and_keep_their_direction(open_page: OpenPage, fake_service: FakeService) -> None:

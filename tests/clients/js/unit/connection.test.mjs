@@ -248,3 +248,18 @@ test("a period is an argument of the address", async () => {
     connection.close();
   }
 });
+
+test("a period's epochs are announced with the time that is left by the service's clock", async () => {
+  const epochs = [];
+  const message = { type: "period", period: "weekly", epoch: 15, state: "ending", end: "2040-01-02T10:01:00.000Z", now: "2040-01-02T10:00:30.500Z" };
+  const says_ = [message, { ...message, epoch: 16, state: "open", end: null }, { ...message, now: "2040-01-02T10:01:00.200Z" }];
+  const { connection } = await connect((socket) => says_.forEach((it) => says(JSON.stringify(it))(socket)), { period: "weekly", onPeriod: (epoch) => epochs.push(epoch) });
+  const end = new Date("2040-01-02T10:01:00Z");
+  assert.deepEqual(epochs, [
+    { period: "weekly", epoch: 15, state: "ending", end, remaining: 29_500 },
+    { period: "weekly", epoch: 16, state: "open", end: null, remaining: null },
+    { period: "weekly", epoch: 15, state: "ending", end, remaining: 0 },
+  ]);
+  assert.ok(Object.isFrozen(epochs[0]));
+  connection.close();
+});
