@@ -204,6 +204,7 @@ boards:
 NAMES = "use up to 16 of a-z 0-9, with a letter first"
 FIVE = "it must have five fields: minute, hour, day, month and day of the week"
 ALL = "?period=all reads the scores of all time; choose another name"
+YEARS = "use a year of 1970 to 2099"
 BAD_DAY = "bad day-of-month; write five fields, such as 0 0 * * MON"
 EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
 
@@ -226,6 +227,7 @@ EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
         ("{w: {crn: }}", 'there is no member "crn"; did you mean cron?'),
         ("{w: {cron: 0 0 * *}}", f'"0 0 * *" is not a schedule: {FIVE}'),
         ("{w: {cron: 0 0 30 2 *}}", f'"0 0 30 2 *" is not a schedule: {BAD_DAY}'),
+        ("{w: {cron: '0 0 */30 2 1#5'}}", '"0 0 */30 2 1#5" is not a schedule: no day matches it'),
         ("{w: {cron: 7}}", f"7 is not a schedule: {FIVE}"),
         ("{w: {cron: 0 0 * * *, timeZone: Asia/Toky}}", '"Asia/Toky" is not a time zone; did you mean Asia/Tokyo?'),
         ("{w: {cron: 0 0 * * *, timeZone: 1}}", "1 is not a time zone; use a name such as Europe/Berlin, or UTC"),
@@ -234,6 +236,10 @@ EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
         ("{w: {cron: 0 0 * * *, from: 2026-12-01T18:00}}", "from belongs to every; add every, or leave from out"),
         ("{w: {every: 1d}}", 'every needs from, a local time such as "2026-12-01T18:00"'),
         ("{w: {every: 1d, from: 2026-12-01}}", '"2026-12-01" is not a local time such as "2026-12-01T18:00"'),
+        *(
+            (f"{{w: {{every: 9999w, from: {start}}}}}", f'"{start}" cannot be the first boundary; {YEARS}')
+            for start in ("0001-01-01T00:00", "1969-12-31T23:59", "2100-01-01T00:00", "9999-12-31T23:59")
+        ),
         ("{w: {every: 1y, from: 2026-12-01T18:00}}", f'"1y" is not a schedule: {EVERY}'),
         ("{w: {every: 14, from: 2026-12-01T18:00}}", f"14 is not a schedule: {EVERY}"),
         ("{w: {keep: 0}}", "0 is not a whole number of 1 to 1000"),

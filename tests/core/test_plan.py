@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tornado_app.core.boards import Board, View
-from tornado_app.core.periods import Cron, Epoch, EpochState, Period, Schedule
+from tornado_app.core.model import utc_datetime
+from tornado_app.core.periods import (
+    START_YEARS,
+    Cron,
+    Epoch,
+    EpochState,
+    Every,
+    Period,
+    Schedule,
+    to_instant,
+)
 from tornado_app.core.plan import (
     AHEAD,
     ENDING,
@@ -102,6 +113,25 @@ def test_plan_is_without_a_gap_and_keeps_what_it_announced(steps: list[tuple[int
         assert list(continued(epochs, schedule, now)) == []
         if schedule is not None:
             assert sum([epoch.end > now for epoch in epochs if epoch.end is not None]) >= 2
+
+
+@given(
+    st.integers(1, 9999),
+    st.sampled_from("wdhms"),
+    st.datetimes(datetime(START_YEARS[0], 1, 1), datetime(START_YEARS[-1], 12, 31, 23, 59)),  # noqa: DTZ001  # local
+    st.sampled_from(("UTC", "Pacific/Kiritimati", "Pacific/Apia", "Etc/GMT+12", "Europe/Berlin")),
+    st.datetimes(datetime(2020, 1, 1), datetime(2200, 1, 1)),  # noqa: DTZ001  # is UTC
+)
+@example(9999, "w", datetime(START_YEARS[-1], 12, 31, 23, 59), "Etc/GMT+12", datetime(2200, 1, 1))  # noqa: DTZ001
+@example(9999, "h", datetime(START_YEARS[0], 1, 1), "Pacific/Kiritimati", datetime(2020, 1, 1))  # noqa: DTZ001
+def test_plan_of_any_interval_has_boundaries_ahead(
+    count: int, unit: str, start: datetime, zone: str, now: datetime
+) -> None:
+    instant = to_instant(now.replace(tzinfo=UTC))
+    epochs = list(continued([], Every(f"{count}{unit}", start, zone), instant))
+    assert len(epochs) >= 2
+    assert all(epoch.start < (epoch.end or 0) for epoch in epochs)
+    assert utc_datetime(epochs[-1].end or 0).year < 9999
 
 
 def test_open_epoch_is_the_one_that_is_planned_for_the_time() -> None:

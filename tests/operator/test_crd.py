@@ -139,6 +139,7 @@ INVALID = [
     (period(**{"from": "2026-12-01T18:00"}), "set both every and from"),
     (period(every="1y", **{"from": "2026-12-01T18:00"}), "should match"),
     (period(every="1d", **{"from": "2026-12-01"}), "should match"),
+    (period(every="1d", **{"from": "2100-01-01T00:00"}), "should match"),
     (period(timeZone="Asia/Tokyo"), "timeZone has no effect without cron or every"),
     (period(cron="0 0 * * *", timeZone="../x"), "should match"),
     (period(keep=0), "greater than or equal to 1"),

@@ -19,6 +19,7 @@ from tornado_app.core.periods import (
     KEEP,
     MAX_PERIODS,
     PERIOD_PATTERN,
+    START_YEARS,
     Cron,
     Every,
     InvalidSchedule,
@@ -33,6 +34,7 @@ _NAME_FORM = "use up to 32 of a-z 0-9 -, with a letter first"
 _KEEP = Integer(low=1, high=1000)
 _REVIEW = Duration(low=0, high=30 * 86400)
 _LOCAL_TIME = "%Y-%m-%dT%H:%M"
+_ANY_START = datetime(START_YEARS[0], 1, 1)  # noqa: DTZ001  # is local; of a schedule with an error
 
 Path_ = tuple[Any, ...]
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -181,12 +183,17 @@ class _Reader:
     def _local_time(self, where: Path_, members: dict[Any, Any]) -> datetime:
         value = members.get(where[-1])
         try:
-            return datetime.strptime(value if isinstance(value, str) else "", _LOCAL_TIME)  # noqa: DTZ007  # is local
+            start = datetime.strptime(value if isinstance(value, str) else "", _LOCAL_TIME)  # noqa: DTZ007  # is local
         except ValueError:
             given = f"{quoted(value)} is not a local time" if where[-1] in members else "every needs from, a local time"
             place = where if where[-1] in members else (*where[:-1], "every")
             self._fault(place, f'{given} such as "2026-12-01T18:00"')
-            return datetime.min  # noqa: DTZ901  # is local
+            return _ANY_START
+        if start.year not in START_YEARS:
+            years = f"{START_YEARS[0]} to {START_YEARS[-1]}"
+            self._fault(where, f"{quoted(value)} cannot be the first boundary; use a year of {years}")
+            return _ANY_START
+        return start
 
     def _shows(self, where: Path_, value: Any, periods: Sequence[Period]) -> str | None:
         names = [period.name for period in periods]

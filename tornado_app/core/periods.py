@@ -30,6 +30,9 @@ KEEP = 12
 MAX_CRON = 100
 """Characters of a cron schedule."""
 
+START_YEARS = range(1970, 2100)
+"""Years in which an interval can begin: so each boundary is a date, with the longest interval too."""
+
 DEFAULT_ZONE = "UTC"
 
 _INTERVAL = re.compile(r"([1-9][0-9]{0,3})([wdhms])")
@@ -79,7 +82,8 @@ class Cron(msgspec.Struct, frozen=True):
 
 
 class Every(msgspec.Struct, frozen=True):
-    """A schedule of boundaries at an interval (`14d`), the first at the local time `start` of a time zone.
+    """A schedule of boundaries at an interval (`14d`), the first at the local time `start` of a time zone, in a year of
+    START_YEARS.
 
     Weeks and days are those of the calendar, so the local time stays the same; as in `Cron` where it is skipped or
     repeated. Hours, minutes and seconds are elapsed time. Raises InvalidSchedule.

@@ -150,9 +150,9 @@ class Period(Part, frozen=True):
         Annotated[
             str,
             field(
-                "Local time of the first boundary of `every`.",
+                "Local time of the first boundary of `every`, in the years 1970 to 2099.",
                 max_length=16,
-                pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}$",
+                pattern=r"^(19[789]|20[0-9])[0-9]-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}$",
             ),
         ]
         | None
