@@ -69,6 +69,13 @@ async def test_list_has_every_epoch_with_its_state(command, process):
     assert (await command("list", "--board", "main"))[1].splitlines() == out.splitlines()[:1]
 
 
+async def test_plan_that_another_program_changed_is_an_error_that_names_the_document(command, process, mongo_database):
+    async with connect(mongo_database[0]) as client:
+        await client[mongo_database[1]]["periods"].update_one({"_id": "main.season.1"}, {"$set": {"start": "now"}})
+    with pytest.raises(StartupError, match=r"restore it: periods document 'main\.season\.1'"):
+        await command("list")
+
+
 async def test_results_as_json_lines_have_the_digest_of_the_list(command):
     code, out, err = await command("results", "hourly", "--board", "kart")
     digest = sha256(out.encode()).hexdigest()

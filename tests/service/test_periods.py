@@ -19,8 +19,8 @@ from tests.support.fail_points import failing_commands
 from tests.support.openapi import OPERATIONS, check, resolve
 from tests.support.service import token
 from tests.support.wait import wait_until
-from tornado_app.core.boards import Board
-from tornado_app.core.errors import StartupError
+from tornado_app.core.boards import Board, View
+from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.model import Action, Profile
 from tornado_app.core.periods import Period
 from tornado_app.core.slots import OpenEpoch, OpenEpochs
@@ -32,6 +32,8 @@ from tornado_app.runtime.tasks import cancel_and_wait
 from tornado_app.service.periods import Periods
 
 MODERATOR = "leaderboard:admin"
+
+TOMORROW = Timestamp(round(time.time()) + 86400, 1)
 
 
 def rows(service, path, name="players"):
@@ -91,6 +93,24 @@ async def test_periods_that_cannot_be_planned_fail_the_wait(mongo_database):
     running = asyncio.ensure_future(periods.run())
     with pytest.raises(StartupError, match=r"the periods of board main were not planned within 2 s: .* say why"):
         await periods.wait_planned(board, limit=2)
+    await cancel_and_wait(running)
+    await periods.close()
+    await maybe_await(client.close())
+
+
+async def test_epoch_that_another_program_changed_is_a_database_error(mongo_database, caplog):
+    uri, name = mongo_database
+    client, board, view = connect_database(uri), Board(periods=(Period("season"),)), View("main", "season")
+    periods = Periods(client, name, lambda: [board], list, Metrics())
+    running = asyncio.ensure_future(periods.run())
+    await periods.wait_planned(board)
+    await client[name]["periods"].update_one({"_id": "main.season.1"}, {"$set": {"start": 7, "revision": TOMORROW}})
+    for read in (periods.epoch(view, 1), periods.end_now(view)):
+        with pytest.raises(DatabaseError, match="The plan of the periods cannot be read") as caught:
+            await read
+        assert caught.value.reason == "malformed_plan"
+        assert "main.season.1" in caught.value.detail
+    assert "the plan of periods cannot be read: periods document 'main.season.1'" in caplog.text
     await cancel_and_wait(running)
     await periods.close()
     await maybe_await(client.close())

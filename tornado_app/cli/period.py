@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
 async def _connected(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
     from tornado_app.mongo.ledger.audit import connected
     from tornado_app.mongo.periods.clock import DatabaseClock
-    from tornado_app.mongo.periods.plan import PlanChanged, SharedPlan
+    from tornado_app.mongo.periods.plan import MalformedPlan, PlanChanged, SharedPlan
 
     uri, database = config.read_mongodb_uri(), config.mongodb_database
     async with connected(
@@ -72,7 +72,10 @@ async def _connected(config: Config, options: argparse.Namespace, out: IO[str], 
         clock = DatabaseClock(client)
         await clock.measure()
         shared = SharedPlan(client, database, clock)
-        plan = await shared.refresh()
+        try:
+            plan = await shared.refresh()
+        except MalformedPlan as error:
+            raise StartupError(f"another program changed the plan of periods, restore it: {error}") from None
         if options.action == "list":
             out.writelines(_rows(plan, clock.now(), options.board))
             return 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError, PeriodNotFound, StartupError
@@ -18,7 +19,7 @@ from tornado_app.live.views import LiveView
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.periods.clock import DatabaseClock
-from tornado_app.mongo.periods.plan import PlanChanged, SharedPlan
+from tornado_app.mongo.periods.plan import MalformedPlan, PlanChanged, SharedPlan
 from tornado_app.mongo.periods.planner import Planner
 from tornado_app.mongo.periods.results import Results
 from tornado_app.observability.metrics import Metrics
@@ -203,12 +204,12 @@ class Periods:
         known = next((epoch for epoch in self.epochs(view) if epoch.number == number), None)
         if known is not None and known.state is EpochState.SEALED:
             return known
-        async with database_errors(self._timeout):
+        async with self._plan_errors():
             return await self._plan.epoch(view, number)
 
     async def end_now(self, view: View) -> Epoch:
         """End the open epoch in some seconds; returns it with its end. Raises DatabaseError and PeriodNotFound."""
-        async with database_errors(self._timeout):
+        async with self._plan_errors():
             try:
                 return await self._plan.end_now(view)
             except PlanChanged:
@@ -221,6 +222,17 @@ class Periods:
     async def player(self, view: View, number: int, user_id: str) -> Place | None:
         """As `Results.player`."""
         return await self._results.player(view, number, user_id)
+
+    @contextlib.asynccontextmanager
+    async def _plan_errors(self) -> AsyncIterator[None]:
+        """As `database_errors`, and raises DatabaseError for a document of the plan that another program changed."""
+        try:
+            async with database_errors(self._timeout):
+                yield
+        except MalformedPlan as error:
+            log.error("the plan of periods cannot be read: %s", error)
+            message = "The plan of the periods cannot be read. Tell the operator of this service."
+            raise DatabaseError(message, reason="malformed_plan", detail=str(error)) from None
 
     def _known(self) -> Plan:
         if self._plan.current is None:
