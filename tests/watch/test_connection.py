@@ -10,7 +10,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from tests.watch.messages import message, place
+from tests.watch.messages import epoch_message, message, place
 from tornado_app.core.errors import StartupError
 from tornado_app.watch import connection
 from tornado_app.watch.connection import socket_address
@@ -63,6 +63,9 @@ class Seen:
 
     def update(self, board, changes):
         self.events.put_nowait(("update", [(change.place.user_id, change.place.score) for change in changes]))
+
+    def announced(self, epoch):
+        self.events.put_nowait(("announced", epoch.epoch, epoch.left))
 
     def lost(self, since, reason):
         self.events.put_nowait(("lost", reason))
@@ -138,6 +141,21 @@ async def test_cut_connection_is_reopened_and_only_later_changes_are_new(server)
             await server.close()
             assert (await seen.events.get())[0] == "lost"
             assert (await seen.events.get())[1] == "Connection refused; is the service running there?"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_announced_epoch_reaches_the_view(server):
+    seen = Seen()
+    server.greeting.append(epoch_message(15, "2040-01-02T10:01:00.000Z"))
+    task = asyncio.create_task(connection.follow(server.address, seen))
+    try:
+        async with asyncio.timeout(20):
+            assert await seen.events.get() == ("update", [("ann", 50)])
+            assert await seen.events.get() == ("announced", 15, 30.5)
+            server.sockets[0].write_message(epoch_message(16, None))
+            assert await seen.events.get() == ("announced", 16, None)
     finally:
         task.cancel()
         await asyncio.wait([task])

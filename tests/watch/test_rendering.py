@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console, Group
@@ -13,7 +14,7 @@ from rich.text import Text
 from tests.support.fake_terminal import shown
 from tornado_app.watch import rendering
 from tornado_app.watch.rendering import MAX_MARKS, printable
-from tornado_app.watch.state import Change, Place
+from tornado_app.watch.state import Change, Epoch, Place
 
 NAMES = [
     "Zoë",
@@ -176,3 +177,32 @@ def test_lost_connection_is_shown_with_time_and_reason():
         r"disconnected since \d\d:\d\d:\d\d \(42 s\), trying again: the service was \ufffdstopped", text
     )
     assert "(5 min)" in rendering.disconnected(1000.0, 1300.0, "x").plain
+
+
+@pytest.mark.parametrize(
+    ("left", "text"),
+    [
+        (None, "live"),
+        (-3.0, "live, ends in 0:00"),
+        (59.2, "live, ends in 1:00"),
+        (3599.0, "live, ends in 59:59"),
+        (3600.0, "live, ends in 1 h 0 min"),
+        (86_399.0, "live, ends in 23 h 59 min"),
+        (93_600.0, "live, ends in 1 d 2 h"),
+    ],
+)
+def test_live_board_of_a_period_shows_the_time_left(left, text):
+    assert rendering.live(left).plain == text
+
+
+def test_lines_report_an_epoch_once_and_again_with_another_end():
+    notes = io.StringIO()
+    lines = rendering.Lines(io.StringIO(), notes)
+    now = datetime(2040, 1, 2, 10, tzinfo=UTC)
+    for number, end in ((15, None), (15, None), (15, now), (15, now), (16, None)):
+        lines.announced(Epoch("week\x1bly", number, end, now))
+    assert notes.getvalue().splitlines() == [
+        "epoch 15 of week\ufffdly is open",
+        "epoch 15 of week\ufffdly is open, until 2040-01-02T10:00:00.000Z",
+        "epoch 16 of week\ufffdly is open",
+    ]

@@ -59,7 +59,10 @@ def test_watch_of_a_board_shows_its_lap_times(url, tmp_path):
 def test_watch_of_a_period_shows_its_scores(url, tmp_path):
     with Command("watch", url, "--period", "round", folder=tmp_path) as watch:
         assert int(watch.expect(r"\t1\t1\t(\d+)\t", 60)[1]) > 0
+        wait_until(lambda: re.match(r"epoch \d+ of round is open, until \S+Z\n$", watch.errors), 10, "the epoch's end")
         assert watch.interrupt() == 0
+    with Command("watch", url, "--period", "round", folder=tmp_path, terminal=(80, 24)) as watch:
+        watch.expect(r"live, ends in [0-5]:\d\d")
     with Command("watch", url, "--board", "kart", "--period", "round", folder=tmp_path) as watch:
         assert watch.process.wait(20) == 1
         assert "the board has no such period; GET /api/v1/periods of the board lists them" in watch.errors

@@ -17,7 +17,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketError, websock
 from tornado_app.core.errors import StartupError
 from tornado_app.runtime.backoff import backoff
 from tornado_app.runtime.tasks import jittered
-from tornado_app.watch.state import Board, Change, NotALeaderboard
+from tornado_app.watch.state import Board, Change, Epoch, NotALeaderboard
 
 SOCKET = "/ws/leaderboard"
 """Frontend C's socket. Source: the API contract, section 4."""
@@ -71,6 +71,9 @@ class View(Protocol):
     def update(self, board: Board, changes: list[Change]) -> None:
         """The board after a message. The first call after `lost` means that the connection is back."""
 
+    def announced(self, epoch: Epoch) -> None:
+        """The open epoch of the period: after connecting, and when it or its end changes."""
+
     def lost(self, since: float, reason: str) -> None:
         """Disconnected since that time (seconds since the epoch); called again for each failed attempt."""
 
@@ -94,9 +97,11 @@ async def follow(
         try:
             async with contextlib.aclosing(_messages(address, first_answer)) as messages:
                 async for message in messages:
-                    changes = board.take(message)
-                    if changes is not None:
-                        view.update(board, changes)
+                    found = board.take(message)
+                    if isinstance(found, Epoch):
+                        view.announced(found)
+                    elif found is not None:
+                        view.update(board, found)
                         failures, since = 0, 0.0
         except NotALeaderboard:
             reason = "its messages are not those of a leaderboard"

@@ -6,17 +6,19 @@ that it could move or cut. Numbers are complete or absent, never cut.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple, TextIO
 
 from rich.console import Group
 from rich.text import Text
 
 from tornado_app.core.model import rfc3339
-from tornado_app.watch.state import Board, Change, Place
+from tornado_app.watch.state import Board, Change, Epoch, Place
 
 MAX_MARKS = 4
 """Maximum combining marks on one letter. More would reach into the rows above and below."""
@@ -123,6 +125,21 @@ def disconnected(since: float, now: float, reason: str) -> Text:
     return Text(f"disconnected since {clock} ({ago}), trying again: {printable(reason)}", "yellow")
 
 
+def live(left: float | None = None) -> Text:
+    """The status while the board is live. `left`: seconds until its epoch ends."""
+    return Text("live" if left is None else f"live, ends in {_duration(left)}")
+
+
+def _duration(seconds: float) -> str:
+    whole = max(0, math.ceil(seconds))
+    minutes, hours, days = (whole // unit for unit in (60, 3_600, 86_400))
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes}:{whole % 60:02}"
+
+
 def _layout(columns: int, places: list[Place]) -> _Columns | None:
     """The columns that fit; None if a score does not fit by itself."""
     rank = max([2, *(len(str(place.rank)) for place in places)])
@@ -174,6 +191,7 @@ class Lines:
         self._out = out
         self._notes = notes
         self._lost = False
+        self._epoch: tuple[int, datetime | None] | None = None
 
     def update(self, board: Board, changes: list[Change]) -> None:
         """Write a line for each change; the first time that is the whole board."""
@@ -183,6 +201,13 @@ class Lines:
         now = rfc3339(round(time.time() * 1000))
         self._out.writelines(f"{now}\t{_columns(change.place)}\n" for change in changes)
         self._out.flush()
+
+    def announced(self, epoch: Epoch) -> None:
+        """Report an epoch once, and again when its end changes."""
+        if self._epoch != (epoch.epoch, epoch.end):
+            self._epoch = (epoch.epoch, epoch.end)
+            end = "" if epoch.end is None else f", until {rfc3339(round(epoch.end.timestamp() * 1000))}"
+            self._note(f"epoch {epoch.epoch} of {printable(epoch.period)} is open{end}")
 
     def lost(self, since: float, reason: str) -> None:
         """Report it once."""

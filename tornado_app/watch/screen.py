@@ -16,13 +16,13 @@ from rich.live import Live
 from rich.text import Text
 
 from tornado_app.watch import rendering
-from tornado_app.watch.state import Board, Change
+from tornado_app.watch.state import Board, Change, Epoch
 
 HIGHLIGHT = 2.0
 """Seconds for which a change is highlighted."""
 
 TICK = 0.5
-"""Seconds between two redraws while there is a highlight or no connection."""
+"""Seconds between two redraws while something on the screen changes with the time."""
 
 QUIT_KEYS = b"qQ\x04"
 """`q`, and the end of file: Ctrl-D."""
@@ -54,6 +54,7 @@ class Screen:
         self._board = Board()
         self._changes: dict[int, tuple[float, Change]] = {}
         self._lost: tuple[float, str] | None = None
+        self._end: float | None = None
         self._wanted = asyncio.Event()
         self._modes: list[int | list[bytes | int]] | None = None
 
@@ -86,6 +87,11 @@ class Screen:
         self._lost = None
         self._wanted.set()
 
+    def announced(self, epoch: Epoch) -> None:
+        """Show the time that is left."""
+        self._end = None if epoch.left is None else time.monotonic() + epoch.left
+        self._wanted.set()
+
     def lost(self, since: float, reason: str) -> None:
         """Keep the last board, and show the time of the disconnection."""
         self._lost = (since, reason)
@@ -95,8 +101,9 @@ class Screen:
         while True:
             self._draw()
             self._wanted.clear()
+            moving = self._changes or self._lost or self._end is not None
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK if self._changes or self._lost else None):
+                async with asyncio.timeout(TICK if moving else None):
                     await self._wanted.wait()
 
     def _draw(self) -> None:
@@ -114,7 +121,9 @@ class Screen:
     def _status(self) -> Text:
         if self._lost is not None:
             return rendering.disconnected(self._lost[0], time.time(), self._lost[1])
-        return Text("live" if self._board.seen else "connecting")
+        if not self._board.seen:
+            return Text("connecting")
+        return rendering.live(None if self._end is None else self._end - time.monotonic())
 
     def _read_keys(self) -> None:
         try:

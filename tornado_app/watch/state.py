@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
-TYPE = "leaderboard.update"
+TYPE, EPOCH_TYPE = "leaderboard.update", "period"
 
 
 class Place(msgspec.Struct, rename="camel", frozen=True):
@@ -21,6 +22,20 @@ class Place(msgspec.Struct, rename="camel", frozen=True):
 
 class _Data(msgspec.Struct, rename="camel", frozen=True):
     updated_positions: list[Place]
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """The open epoch of a period; `end` None: it is not known. `now`: the service's time when it was sent."""
+
+    period: str
+    epoch: int
+    end: datetime | None
+    now: datetime
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the end, when it was sent."""
+        return None if self.end is None else (self.end - self.now).total_seconds()
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -45,6 +60,7 @@ class NotALeaderboard(Exception):
 
 
 _decode = msgspec.json.Decoder(_Message).decode
+_decode_epoch = msgspec.json.Decoder(Epoch).decode
 _decode_data = msgspec.json.Decoder(_Data).decode
 
 
@@ -61,13 +77,15 @@ class Board:
         """The next message has the whole board, and counts with any version."""
         self._fresh = True
 
-    def take(self, message: str | bytes) -> list[Change] | None:
-        """Apply a message; the changes in order of position, None for a message that is not about the board.
+    def take(self, message: str | bytes) -> list[Change] | Epoch | None:
+        """Apply a message; the changes in order of position, the epoch of a message about it, None for any other.
 
         Raises NotALeaderboard.
         """
         try:
             update = _decode(message)
+            if update.type == EPOCH_TYPE:
+                return _decode_epoch(message)
             if update.type != TYPE:
                 return None
             changed = {place.position: place for place in _decode_data(update.data).updated_positions}
