@@ -78,6 +78,31 @@ async def test_period_that_is_removed_and_added_again_continues_its_epochs(make_
     assert process.plan.current.open(HOURLY, clock.time).number == 4
 
 
+async def test_epoch_that_was_open_when_its_period_was_removed_has_its_result_when_the_period_is_back(
+    make_process, clock, database
+):
+    board = Board(periods=(Period("hourly", Cron("0 * * * *")),))
+    process = make_process(board)
+    await process.planner.plan()
+    await database["players"].insert_one(
+        {"_id": "alice", "w": {"hourly": {"e": 1, "s": 5, "t": datetime(2040, 1, 2, 10, 5, tzinfo=UTC)}}}
+    )
+    await process.planner.seal()
+    process.boards = (Board(),)
+    clock.time += 3 * HOUR
+    await process.seal_after(GRACE)
+    assert process.plan.current.unsealed(HOURLY) == 1
+    assert process.planner._sealer._seen == {}  # nothing is kept of a period that may never come back
+    process.boards = (board,)
+    await process.planner.plan()
+    await process.seal_after(GRACE)
+    assert [(epoch.state, epoch.rows) for epoch in process.plan.current.epochs[HOURLY]][:3] == [
+        (EpochState.SEALED, 1),
+        (EpochState.SEALED, 0),
+        (EpochState.SEALED, 0),
+    ]
+
+
 async def test_period_with_many_missed_epochs_does_not_keep_another_from_its_own(make_process, clock, monkeypatch):
     monkeypatch.setattr(planner, "MAX_ADDED", 2)
     process = make_process(Board(periods=(Period("hourly", Cron("0 * * * *")), Period("daily", Cron("0 0 * * *")))))

@@ -62,6 +62,17 @@ async def test_query_of_a_period_uses_its_index_without_a_sort(client, name, ord
     assert "'SORT'" not in plan
 
 
+async def test_indexes_of_removed_periods_are_bounded(client, name):
+    """A period with a new name for each season must not reach the 64 indexes of a collection."""
+    seasons = [f"season{number}" for number in range(schema.MAX_UNUSED + 3)]
+    await schema.ensure(client, name, periods=["weekly", seasons[0]])
+    for season in seasons[1:]:
+        await schema.ensure(client, name, periods=["weekly", season])
+    await schema.ensure(client, name)
+    periods = [index for index in await indexes(client, name) if index.startswith("period.")]
+    assert periods == ["period.weekly", *(f"period.{season}" for season in seasons[2:])]
+
+
 async def test_ensure_accepts_the_same_index_under_another_name(client, name):
     await client[name]["players"].create_index(BOARD_ORDER, name="mine")
     await schema.ensure(client, name)

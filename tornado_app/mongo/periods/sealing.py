@@ -46,7 +46,7 @@ class Sealer:
         self._plan = plan
         self._clock = clock
         self._results = Results(client, database)
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[View, dict[int, tuple[int, int]]] = {}
 
     async def run_once(self, boards: Sequence[Board]) -> None:
         """Seal what is due, oldest first, and drop what is older than the results that are kept.
@@ -54,6 +54,8 @@ class Sealer:
         A period that fails does not keep the others from it; the first error is raised at the end.
         """
         errors: list[Exception] = []
+        served = {View(board.name, period.name) for board in boards for period in board.periods}
+        self._seen = {view: seen for view, seen in self._seen.items() if view in served}
         for board in boards:
             for period in board.periods:
                 view = View(board.name, period.name)
@@ -76,8 +78,7 @@ class Sealer:
 
     async def _seal_due(self, board: Board, period: Period, view: View) -> None:
         planned = [epoch for epoch in self._known(view) if epoch.state is EpochState.PLANNED]
-        for epoch in planned:
-            self._note_end(view, epoch)
+        self._note_ends(view, planned)
         if not self._due(view, planned, period):
             return
         await self._clock.measure()
@@ -100,11 +101,13 @@ class Sealer:
     def _due(self, view: View, planned: Sequence[Epoch], period: Period) -> list[Epoch]:
         return list(takewhile(lambda epoch: self._is_due(view, epoch, period.review), planned))
 
-    def _note_end(self, view: View, epoch: Epoch) -> None:
-        """Note when this process first saw this end of an epoch."""
-        name = key(view, epoch.number)
-        if epoch.end is not None and self._seen.get(name, (None,))[0] != epoch.end:
-            self._seen[name] = epoch.end, self._clock.now()
+    def _note_ends(self, view: View, planned: Sequence[Epoch]) -> None:
+        """Note when this process first saw the end of each epoch."""
+        former, now = self._seen.get(view, {}), self._clock.now()
+        ends = {epoch.number: (epoch.end, now) for epoch in planned if epoch.end is not None}
+        self._seen[view] = ends | {
+            number: seen for number, seen in former.items() if number in ends and ends[number][0] == seen[0]
+        }
 
     def _is_due(self, view: View, epoch: Epoch, review: float) -> bool:
         """Whether no more write can arrive: a process that does not know the end stops within GRACE from when this one
@@ -112,7 +115,7 @@ class Sealer:
         at = due(epoch, review)
         if at is None:
             return False
-        _, seen = self._seen[key(view, epoch.number)]
+        _, seen = self._seen[view][epoch.number]
         return self._clock.now() - self._clock.error >= max(at, seen + GRACE)
 
     async def _seal(self, board: Board, view: View, epoch: Epoch) -> None:
@@ -123,7 +126,6 @@ class Sealer:
         rows, sha256 = await self._results.digest(view, epoch.number)
         await self._plan.sealed(view, epoch, rows, sha256)
         await self._plan.refresh()
-        del self._seen[key(view, epoch.number)]
         log.info("an epoch is sealed", extra={"epoch": key(view, epoch.number), "rows": rows, "sha256": sha256})
 
     async def _make(self, board: Board, view: View, epoch: Epoch, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pymongo
@@ -27,11 +27,20 @@ HIDDEN_INDEX = "hidden"
 COPYING_INDEX = "copying"
 """Of the players of `main` whose change is not on all boards yet (records.py)."""
 
+PERIOD_INDEX = "period."
+"""How the names of the indexes of periods begin."""
+
+MAX_UNUSED = 8
+"""Indexes of removed periods that are kept: a period may come back, and a process with a former boards file reads it.
+A collection has 64 indexes at most."""
+
 TIMEOUT = 20.0
 """Timeout of listing the indexes, in seconds."""
 
 _CONFLICTS = frozenset({85, 86})
 """IndexOptionsConflict, IndexKeySpecsConflict."""
+
+_INDEX_NOT_FOUND = 27
 
 _INDIFFERENT = frozenset({"v", "key", "ns", "background"})
 """Options of an index that do not matter: it still contains every player in the board's order."""
@@ -43,10 +52,13 @@ async def ensure(
     collection: str = "players",
     *,
     order: Order = Order.DESCENDING,
-    periods: Iterable[str] = (),
+    periods: Collection[str] = (),
     waiting: Waiting = DEFAULT_WAITING,
 ) -> None:
-    """Create missing indexes, also of periods, however long that takes. Raises StartupError if that is impossible."""
+    """Create missing indexes, also of periods, however long that takes, and drop those of periods that are long gone.
+
+    Raises StartupError if that is impossible.
+    """
     keys = ALL_TIME_FIELDS.order(order)
     players = client[database].get_collection(collection, write_concern=DURABLE)
     try:
@@ -58,7 +70,9 @@ async def ensure(
             fields = ViewFields.of(period)
             of_epoch = [(f"w.{period}.e", 1), *fields.order(order)]
             part = {f"w.{period}.e": {"$exists": True}}
-            await _create(players, of_epoch, waiting, name=f"period.{period}", partialFilterExpression=part)
+            await _create(players, of_epoch, waiting, name=PERIOD_INDEX + period, partialFilterExpression=part)
+        if periods:
+            await _drop_unused(players, {PERIOD_INDEX + period for period in periods})
         if collection == collection_of(MAIN.name):
             copying = {"copying": {"$exists": True}}
             await _create(players, [("copying", 1)], waiting, name=COPYING_INDEX, partialFilterExpression=copying)
@@ -78,6 +92,18 @@ async def _create(collection: Any, keys: list[tuple[str, int]], waiting: Waiting
             raise
         return False
     return True
+
+
+async def _drop_unused(collection: Any, used: Collection[str]) -> None:
+    """Drop the indexes of removed periods, the oldest first, unless they are few."""
+    with pymongo.timeout(TIMEOUT):
+        names = [name for name in await collection.index_information() if name.startswith(PERIOD_INDEX)]
+        for name in [name for name in names if name not in used][:-MAX_UNUSED]:
+            try:
+                await collection.drop_index(name)
+            except OperationFailure as error:
+                if error.code != _INDEX_NOT_FOUND:  # another process may drop it at the same time
+                    raise
 
 
 def _accept(indexes: Mapping[str, Any], keys: list[tuple[str, int]], place: str) -> None:
