@@ -9,6 +9,53 @@ from dashboards.queries import EACH, events, increase, join, mean, own, quantile
 WITNESS = series("leaderboard_build_info")
 MAX_LAG = 5.0
 """Seconds of lag from which on a pod is not ready."""
+OVERDUE = 300.0
+"""Seconds for which a result is overdue when the alert LeaderboardPeriodNotSealed fires."""
+
+
+PERIOD = (*EACH, "board", "period")
+
+
+def boards() -> list[Panel]:
+    """Boards and their periods. Each process measures all of them, so that of several values one counts."""
+    late = increase("leaderboard_period_late_updates_total")
+    return [
+        states(
+            "Boards file applied",
+            "Does each pod serve the boards of its file? If not, the log of the pod says what to correct.",
+            query(join("min", series("leaderboard_boards_file_applied"), "pod"), "{{pod}}"),
+            words={0.0: ("no", RED), 1.0: ("yes", GREEN)},
+            width=12,
+            height=8,
+        ),
+        lines(
+            "Players by board",
+            "Which boards are played? A number that does not grow has no new players.",
+            "none",
+            query(join("max", series("leaderboard_ranked_players"), *EACH, "board"), "{{board}}"),
+            width=12,
+        ),
+        lines(
+            "Time left in the epoch",
+            "When does each period end? After the end it begins again from the next one.",
+            "s",
+            query(join("min", series("leaderboard_period_remaining_seconds"), *PERIOD), "{{board}} {{period}}"),
+        ),
+        lines(
+            "Results overdue",
+            f"Is the result of an epoch overdue, and for how long? An alert fires after {OVERDUE:g} s.",
+            "s",
+            query(join("max", series("leaderboard_period_unsealed_seconds"), *PERIOD), "{{board}} {{period}}"),
+            limit=OVERDUE,
+        ),
+        lines(
+            "Late score updates",
+            "Did updates reach an epoch long after its end? There should be none: they may be missing in the result.",
+            "none",
+            query(f"{join('max', late, *PERIOD)} > 0", "{{board}} {{period}}"),
+            empty="none",
+        ),
+    ]
 
 
 def database() -> list[Panel]:

@@ -40,11 +40,13 @@ def service() -> dict[str, Any]:
             ("Are players hurt?", _hurt()),
             ("Requests: rate, errors, latency", _requests()),
             ("Live: open pages and their updates", _live()),
+            ("Boards: is their file applied, and are results on time?", inside.boards()),
             ("MongoDB: writes, change streams, disk", inside.database()),
             ("Pods: does one of them lack a resource?", inside.pods()),
             ("Trust: do players cheat, and is the ledger complete?", inside.trust()),
         ),
         collapsed=[
+            "Boards: is their file applied, and are results on time?",
             "MongoDB: writes, change streams, disk",
             "Pods: does one of them lack a resource?",
             "Trust: do players cheat, and is the ledger complete?",

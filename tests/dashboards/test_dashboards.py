@@ -111,7 +111,7 @@ def test_panel_rows_have_no_gap(name: str) -> None:
 
 def test_service_rows_after_the_third_are_collapsed() -> None:
     collapsed = [panel["title"].partition(":")[0] for panel in load("service")["panels"] if panel.get("collapsed")]
-    assert collapsed == ["MongoDB", "Pods", "Trust"]
+    assert collapsed == ["Boards", "MongoDB", "Pods", "Trust"]
     assert len(panels(load("service"))) > 40
 
 
