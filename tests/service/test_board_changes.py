@@ -71,6 +71,23 @@ async def test_ranks_of_a_board_whose_periods_change_are_not_checked_meanwhile(c
     assert [live for _, live in checked()] == boards["main"].lives
 
 
+async def test_board_whose_periods_change_claims_no_version_that_it_does_not_show(components, replica_set):
+    boards, before = components.boards, components.boards["main"].live
+    progress = before._progress  # that of the feed, which goes on
+    async with failing_commands(replica_set, "aggregate", until=lambda: True, errorCode=112):
+        changing = asyncio.ensure_future(boards.apply([SEASONAL]))
+        await eventually(lambda: before not in components.views)
+        store = boards["main"].store
+        receipt = await store.apply(Action("alice", 5, None, b"f", Profile(), create_player=True))
+        await eventually(lambda: progress.version >= receipt.version, what="the feed has reported the write")
+        assert before.total == 0
+        assert not await before.wait_until_shown(receipt.version, 0.05)
+    async with asyncio.timeout(20):
+        await changing
+    assert await boards["main"].live.wait_until_shown(receipt.version, 5)
+    assert boards["main"].live.total == 1
+
+
 async def test_removed_board_leaves_no_states_of_players_behind(components, replica_set):
     """It may come back after their erasure, of which its cache would not hear."""
     boards = components.boards

@@ -180,6 +180,13 @@ class LiveView:
             await self._milestones.wait(version, seconds)
         return self.can_show(version)
 
+    def stop(self) -> None:
+        """Show the last state from now on: the feed goes on without this view."""
+        self._progress.waiting.discard(self)
+        reached = self._progress.version
+        self._progress = Progress()
+        self._progress.advance(reached)
+
     def wake(self) -> None:
         """Answer the requests that wait for a version which can be shown now."""
         self._milestones.pass_while(self.can_show)
@@ -344,7 +351,7 @@ class LiveViews:
 
     def remove(self, view: View) -> None:
         """Keep a view no longer; the feed reports nothing more about it."""
-        del self._views[view]
+        self._views.pop(view).stop()
         self._changed.set()
 
     async def run(self) -> None:
