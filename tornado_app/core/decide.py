@@ -21,7 +21,7 @@ from tornado_app.core.errors import (
 from tornado_app.core.history import EMPTY, INT64, History, HistoryEntry, WriteKind, rate_limit_state
 from tornado_app.core.model import MAX_SCORE, Action, PeriodScore, RateLimitState, Receipt
 from tornado_app.core.policies import RateLimit, WritePolicy
-from tornado_app.core.slots import OpenEpoch, Slot, with_value
+from tornado_app.core.slots import OpenEpoch, Slot, find, with_value
 
 
 class PlayerState(msgspec.Struct, frozen=True):
@@ -173,18 +173,17 @@ def _one_less(left: RateLimitState, limit: RateLimit) -> RateLimitState:
     return RateLimitState(left.remaining - 1, limit.window_ms / 1000 if unused else left.reset)
 
 
-def _epoch_scores(entry: HistoryEntry, board: Board) -> tuple[PeriodScore, ...]:
-    """The scores in periods directly after an action."""
+def _epoch_scores(entry: HistoryEntry, board: Board, present: Sequence[Slot] = ()) -> tuple[PeriodScore, ...]:
+    """The scores in periods directly after an action. `present`: the slots now, if there may be later actions."""
     value = entry.points if entry.submitted is None else entry.submitted
-    scores = [(before, board.score_after(before.score, value)) for before in entry.slots]
-    return tuple(
-        [
-            PeriodScore(
-                before.period, before.epoch, score, before.score is None or board.order.better(score, before.score)
-            )
-            for before, score in scores
-        ]
-    )
+    found = []
+    for before in entry.slots:
+        score = board.score_after(before.score, value)
+        improved = before.score is None or board.order.better(score, before.score)
+        now = find(present, before.period)
+        better = now is not None and now.score is not None and board.order.better(now.score, score)
+        found.append(PeriodScore(before.period, before.epoch, score, improved, now.at if now and better else None))
+    return tuple(found)
 
 
 def _replay(
@@ -247,7 +246,7 @@ def _receipt_again(
         action_type=action.type,
         submitted=entry.submitted,
         improved=before is None or board.order.better(score, before),
-        epochs=_epoch_scores(entry, board),
+        epochs=_epoch_scores(entry, board, state.slots),
     )
 
 

@@ -115,12 +115,16 @@ class RateLimitState(msgspec.Struct, frozen=True):
 
 
 class PeriodScore(msgspec.Struct, frozen=True):
-    """A score in one epoch of a period, directly after an action; `improved` as in `Receipt`."""
+    """A score in one epoch of a period, directly after an action; `improved` as in `Receipt`.
+
+    `superseded_at`: when the player reached a better score in the present epoch, which may be a later one.
+    """
 
     period: str
     epoch: int
     score: int
     improved: bool
+    superseded_at: int | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True):

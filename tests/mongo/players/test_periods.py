@@ -102,6 +102,20 @@ async def test_same_id_before_and_after_a_boundary_counts_once(make_store, epoch
     assert scores(await store.documents.find_one({"_id": "alice"}))["weekly"] == (1, 5)
 
 
+async def test_repetition_has_the_score_of_its_epoch_and_when_the_player_became_better_in_the_present_one(
+    make_store, epochs
+):
+    """Also of a process that has not seen the later action: its position is that among the other players."""
+    store, other = make_store(), make_store()
+    await store.apply(action("alice", 5, "a-1"))
+    for epochs.number, points, better in ((1, 0, False), (1, 4, True), (2, 5, False), (2, 1, True)):
+        if points:
+            await other.apply(action("alice", points))
+        again = await make_store().in_period("weekly", lambda: epochs.number).apply(action("alice", 5, "a-1"))
+        assert (again.replayed, again.score) == (True, 5)
+        assert (again.superseded_at is not None) is better
+
+
 async def test_process_that_does_not_know_a_new_epoch_counts_in_it_after_another_did(make_store, epochs):
     ahead, behind = make_store(), make_store()
     epochs.number = 2

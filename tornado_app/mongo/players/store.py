@@ -166,5 +166,7 @@ class PeriodStore:
         receipt = await self._store.apply(action)
         for each in receipt.epochs:
             if each.period == self._period:
-                return msgspec.structs.replace(receipt, score=each.score, improved=each.improved, superseded_at=None)
+                return msgspec.structs.replace(
+                    receipt, score=each.score, improved=each.improved, superseded_at=each.superseded_at
+                )
         return receipt
