@@ -33,7 +33,7 @@ def test_unknown_board_is_not_found(service, method):
     answer = service.call(method, "/boards/nope/api/score", token=token("ann"))
     assert (answer.status, answer.json["error"]) == (404, "board_not_found")
     assert "nope" not in answer.json["message"]
-    assert "GET /api/v1/boards" in answer.json["message"]
+    assert answer.json["message"] == "There is no such board. GET /api/v1/boards lists the boards: main."
 
 
 def test_unknown_board_is_not_found_on_either_http_path(service):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tornado_app.api.board_routes import BoardRouter, split
-from tornado_app.core.boards import View
+from tornado_app.api.board_routes import BoardRouter, board_not_found, period_not_found, periods_of, split
+from tornado_app.core.boards import ALL_TIME, View
 from tornado_app.core.errors import BoardNotFound
 from tornado_app.http.messages import NotFound, Response, Route, Router
 
@@ -66,3 +66,24 @@ def test_error_of_an_unknown_board_has_its_name_for_the_log_only(router):
         router.find("/boards/x%0ay/api/score")
     assert refusal.value.detail == "board 'x%0ay' is not in boards_file"
     assert "x%0ay" not in refusal.value.text
+
+
+@pytest.mark.parametrize(("count", "listed"), [(1, "1"), (10, "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")])
+def test_error_of_an_unknown_board_names_the_boards_up_to_ten(count, listed):
+    views = [View(str(n), period) for n in range(1, count + 1) for period in (None, ALL_TIME, "weekly")]
+    start = "There is no such board. GET /api/v1/boards lists the boards: "
+    assert board_not_found("x", views).text == f"{start}{listed}."
+    assert board_not_found("x", [View(str(n)) for n in range(1, 101)]).text.endswith(" 9, 10, ….")
+
+
+def test_error_of_an_unknown_period_names_those_of_the_board():
+    views = [
+        View("kart"),
+        View("kart", ALL_TIME),
+        View("main", "season"),
+        View("kart", "weekly"),
+        View("kart", "daily"),
+    ]
+    text = period_not_found("x", periods_of("kart", views)).text
+    assert text == "The board has no such period. GET /api/v1/periods lists its periods: weekly, daily."
+    assert period_not_found("x", periods_of("chess", views)).text == "The board has no periods."

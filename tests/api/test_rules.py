@@ -131,6 +131,20 @@ def test_invalid_submission_is_refused(kart, body, status, code):
     assert read(kart, user).status == 404
 
 
+@pytest.mark.parametrize("text", [b"1e30", b"-1e30", b"5.5", b"4611686018427387904", b"1e400"])
+def test_number_that_is_no_score_is_refused_with_the_bounds(kart, text):
+    answer = kart.call("POST", "/api/v1/scores", b'{"score": %s}' % text, token=token(new_user()))
+    assert (answer.status, answer.json["error"]) == (400, "invalid_body")
+    assert answer.json["message"] == "score: must be an integer from -4611686018427387903 to 4611686018427387903."
+
+
+def test_number_in_metadata_that_no_client_can_read_is_refused_with_its_bound(kart):
+    body = b'{"score": 20000, "metadata": {"lap": 1e400}}'
+    answer = kart.call("POST", "/api/v1/scores", body, token=token(new_user()))
+    assert (answer.status, answer.json["error"]) == (400, "invalid_body")
+    assert answer.json["message"] == "metadata[...]: a number is beyond ±1.8e+308."
+
+
 def test_board_of_ascending_order_has_the_lowest_first_everywhere(kart, kart_twin):
     users = [new_user() for _ in range(3)]
     for user, score in zip(users, (16_000, 15_500, 15_500), strict=True):

@@ -177,6 +177,10 @@ def test_periods_of_a_path_that_there_are_not_are_not_found(serve, boards_file):
     ):
         answer = service.get(path)
         assert (path, answer.status, answer.json.get("error")) == (path, 404, "period_not_found")
+        if "weekly" in path:
+            assert answer.json["message"].endswith("lists its periods: season.")
+        elif "kart" in path:
+            assert answer.json["message"] == "The board has no periods."
     refused = service.post("/api/v1/admin/periods/season/end", token=token("alice"))
     assert refused.json["error"] == "insufficient_scope"
     with connect(f"{service.ws_url}/ws/scoreboard?period=weekly") as client, pytest.raises(ConnectionClosed) as closed:

@@ -5,15 +5,18 @@ All paths of a board exist behind its prefix, and those of `main` also without i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qs
 
-from tornado_app.core.boards import MAIN, View
+from tornado_app.core.boards import ALL_TIME, MAIN, View
 from tornado_app.core.errors import BoardNotFound, PeriodNotFound
 from tornado_app.http.messages import NotFound, Route, Router
 from tornado_app.http.request_log import clip
 
 PREFIX = "/boards/"
+
+MAX_LISTED = 10
+"""Maximum names in the message of an error."""
 
 
 def split(path: str) -> tuple[str, str]:
@@ -48,7 +51,7 @@ class BoardRouter(Router):
         name, rest = split(path)
         board = self.views.get(View(name))
         if board is None:
-            raise board_not_found(name)
+            raise board_not_found(name, self.views)
         try:
             route, params = board.find(rest)
         except NotFound:
@@ -60,13 +63,29 @@ class BoardRouter(Router):
             return route, params
         view = self.views.get(View(name, period))
         if view is None:
-            raise period_not_found(period)
+            raise period_not_found(period, periods_of(name, self.views))
         return view.find(rest)
 
 
-def board_not_found(name: str) -> BoardNotFound:
-    return BoardNotFound(detail=f"board {clip(name)} is not in boards_file")
+def periods_of(board: str, views: Iterable[View]) -> list[str]:
+    """The names of a board's periods among the views that requests name."""
+    return [view.period for view in views if view.board == board and view.period not in (None, ALL_TIME)]
 
 
-def period_not_found(name: str) -> PeriodNotFound:
-    return PeriodNotFound(detail=f"the board has no period {clip(name)} in boards_file")
+def board_not_found(name: str, views: Iterable[View]) -> BoardNotFound:
+    """The message names the boards of these views."""
+    boards = [view.board for view in views if view.period is None]
+    detail = f"board {clip(name)} is not in boards_file"
+    return BoardNotFound(_listing(BoardNotFound.message, boards), detail=detail)
+
+
+def period_not_found(name: str, periods: Sequence[str]) -> PeriodNotFound:
+    """The message names these periods, which are all of the board."""
+    message = _listing(PeriodNotFound.message, periods) if periods else "The board has no periods."
+    return PeriodNotFound(message, detail=f"the board has no period {clip(name)} in boards_file")
+
+
+def _listing(message: str, names: Sequence[str]) -> str:
+    """A message that ends with these names, or with the first of many."""
+    more = ["…"] if len(names) > MAX_LISTED else []
+    return f"{message.removesuffix('.')}: {', '.join([*names[:MAX_LISTED], *more])}."

@@ -9,11 +9,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tornado_app.core.boards import MAX_SUBMITTED
 from tornado_app.core.errors import InvalidBody, InvalidIncrement, InvalidJson
 from tornado_app.core.identity import MAX_AVATAR_URL, MAX_TOKEN, MAX_USERNAME, USER_ID, USER_ID_FORM, is_action_id
 from tornado_app.core.model import MAX_SCORE, Placement, Player, Standing, TopPlayers, rfc3339
@@ -144,16 +146,23 @@ _FLOAT = "got `float`"
 _FORMS = {
     repr(USER_ID + WHOLE): f"use {USER_ID_FORM}",
     repr(ACTION_ID + WHOLE): "use 1 to 128 visible ASCII characters",
+    "Number out of range": f"a number is beyond ±{sys.float_info.max:.1e}",
 }
-"""Error texts instead of patterns."""
+"""Error texts instead of those of msgspec, by a part of these."""
 
 
 class Decoder(Generic[T]):
-    """Decodes JSON bodies to `kind`. `points`: the member for which a wrong number is InvalidIncrement."""
+    """Decodes JSON bodies to `kind`. `points`: the member for which a wrong number is InvalidIncrement.
 
-    def __init__(self, kind: type[T], *, points: str | None = None, optional: bool = False) -> None:
+    `score`: the member that is a score of ±`MAX_SUBMITTED`.
+    """
+
+    def __init__(
+        self, kind: type[T], *, points: str | None = None, score: str | None = None, optional: bool = False
+    ) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
         self._points = points
+        self._score = score
         self._optional = optional
 
     def __call__(self, request: Request) -> T:
@@ -187,8 +196,11 @@ class Decoder(Generic[T]):
         reason, field = (match[1], match[2]) if match else (text, None)
         reason = next((words for pattern, words in _FORMS.items() if pattern in reason), reason.replace("`", "'"))
         sentence = f"{field}: {reason}." if field else f"{reason}."
-        if field is not None and field == self._points and not _NO_NUMBER.match(text):
-            return InvalidIncrement(f"{field}: must be an integer from 1 to {MAX_SCORE}.")
+        if field is not None and not _NO_NUMBER.match(text):
+            if field == self._points:
+                return InvalidIncrement(f"{field}: must be an integer from 1 to {MAX_SCORE}.")
+            if field == self._score:
+                return InvalidBody(f"{field}: must be an integer from {-MAX_SUBMITTED} to {MAX_SUBMITTED}.")
         return InvalidBody(sentence)
 
 

@@ -78,7 +78,7 @@ class Answer(msgspec.Struct):
     updated_at: Annotated[Time, Meta(description="When the score was reached: RFC 3339 in UTC, with milliseconds.")]
 
 
-_decode = Decoder(Body, points="points")
+_decode = Decoder(Body, points="points", score="score")
 
 
 def read(request: Request, caller: Caller) -> Submission:

@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from tornado_app.api.authentication import Authenticator
+from tornado_app.api.board_routes import period_not_found
 from tornado_app.api.rest.moderation import NO_STORE, record, refusals
 from tornado_app.api.rest.operations import (
     ANY,
@@ -296,9 +297,9 @@ class PeriodEndpoints:
         return Response(200, msgspec.json.encode(body), (JSON_TYPE, NO_STORE))
 
     def _view(self, request: Request) -> View:
-        name = request.params["period"]
-        if all(period.name != name for period in self._board().periods):
-            raise PeriodNotFound
+        name, names = request.params["period"], [period.name for period in self._board().periods]
+        if name not in names:
+            raise period_not_found(name, names)
         return View(self._board().name, name)
 
     async def _epoch(self, request: Request) -> tuple[View, Epoch]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from tornado.httputil import HTTPServerRequest
 
 from tornado_app.api.authentication import Authenticator
-from tornado_app.api.board_routes import board_not_found, period_not_found
+from tornado_app.api.board_routes import board_not_found, period_not_found, periods_of
 from tornado_app.core.boards import View
 from tornado_app.core.errors import TooManyConnections
 from tornado_app.http.client_address import TrustedProxies, rate_limit_key
@@ -100,8 +100,8 @@ class ConnectionRegistry:
         if topic is not None:
             return topic
         if period is None or View(board) not in self.topics:
-            raise board_not_found(board)
-        raise period_not_found(period)
+            raise board_not_found(board, self.topics)
+        raise period_not_found(period, periods_of(board, self.topics))
 
     async def close(self, seconds: float, shows: Callable[[View], bool] = lambda view: True) -> None:
         """Close all WebSockets, or those that show some views.

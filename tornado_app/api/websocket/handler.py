@@ -136,7 +136,7 @@ class SocketHandler(_JsonRefusals, WebSocketHandler):
             if token is not None:
                 await self._authenticate(token)
                 if registry.topic(board, period) is not topic:
-                    raise board_not_found(board)  # removed, and added again
+                    raise board_not_found(board, registry.topics)  # removed, and added again
         except LeaderboardError as refusal:
             self._refuse(refusal)
             return
