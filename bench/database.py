@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ CACHE_GB = "0.5"
 LOADED_AT_ONCE = 5000
 SELECTION_MS = 5000
 PREFIX = "player-"
+
+IDLE_ENTRIES = 6
+"""A document of about 0.9 kB."""
 
 LONG_AGO = 1_700_000_000_000
 """Milliseconds since the epoch."""
@@ -128,15 +131,19 @@ def player(number: int) -> str:
     return f"{PREFIX}{number}"
 
 
-def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any]]:
+def seasoned(
+    players: int, *, name: str = "Player {}", idle: int = 0, periods: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
     """Players as the service keeps them, player k with k points and a full history of long ago.
 
     A document as large as those of players who play all day: each write pays for its size. No entry expires but one,
-    as in the long run each write adds an entry and removes one.
+    as in the long run each write adds an entry and removes one. `idle` more players have a short history, and a score
+    in the first epoch of `periods`.
     """
     moment = datetime.fromtimestamp(LONG_AGO / 1000, UTC)
-    entries = POLICY.limit.idempotency_history_size(60)
-    for number in range(players):
+    full = POLICY.limit.idempotency_history_size(60)
+    for number in range(players + idle):
+        entries = full if number < players else IDLE_ENTRIES
         user_id = player(number)
         history = {"1": encode(HistoryEntry(WriteKind.REINSTATE, 0, f"bench.{number:x}", LONG_AGO, by="bench"))}
         for seq in range(2, entries + 1):
@@ -149,6 +156,7 @@ def seasoned(players: int, *, name: str = "Player {}") -> Iterator[dict[str, Any
         yield {
             "_id": user_id, "username": name.format(number), "score": number, "updatedAt": moment, "createdAt": moment,
             "seq": entries, "h": history,
+            **({"w": {period: {"e": 1, "s": number, "t": moment} for period in periods}} if number >= players else {}),
         }  # fmt: skip
 
 

@@ -20,6 +20,9 @@ from bench.processes import START_SECONDS, Program, python, until
 from tornado_app.auth import keys, minting
 
 READY = "leaderboard ready at "
+TAKEN_OVER = 500
+"""Players a second that the ledger takes over at least."""
+
 TOKEN_SECONDS = 6 * 3600.0
 
 SERVICE_FLAGS = (
@@ -87,12 +90,13 @@ class Stage:
         flags: tuple[str, ...] = (),
         module: str = "tornado_app",
         periods: Mapping[str, Any] | None = None,
+        idle: int = 0,
     ) -> System:
         """`leaderboard serve`, or its variant `module`, on a MongoDB of its own, with players who have played.
 
-        `periods` of its board, as in the boards file.
+        `periods` of its board, as in the boards file; `idle` more players have a score in the first epoch of each.
         """
-        base = self._database(lambda: database.seasoned(players, name=name))
+        base = self._database(lambda: database.seasoned(players, name=name, idle=idle, periods=tuple(periods or ())))
         if periods:
             boards = self._new_folder() / "boards.yaml"
             boards.write_text(json.dumps({"boards": {"main": {"periods": periods}}}), encoding="ascii")  # JSON is YAML
@@ -105,10 +109,15 @@ class Stage:
             "Authorization: Bearer {token}\nContent-Type: application/json\nIdempotency-Key: {id}",
             metrics, players=self._tokens(players), base=base,
         )  # fmt: skip
-        for _ in until(START_SECONDS, "the ledger has taken over the players"):
-            if found.metric("leaderboard_ledger_entries_total") >= players:
+        for _ in until(START_SECONDS + idle / TAKEN_OVER, "the ledger has taken over the players"):
+            if found.metric("leaderboard_ledger_entries_total") >= players + idle:
                 return found
         raise AssertionError("until() raises at its end")
+
+    def admin_token(self) -> str:
+        """A token of an administrator of the services."""
+        key = keys.signing_secret(self.secret)
+        return minting.mint(key, sub="admin", scopes=["leaderboard:admin"], ttl=TOKEN_SECONDS)
 
     def others(self, system: System, players: int) -> System:
         """The same service, with players that no other load updates."""

@@ -27,6 +27,7 @@ ROWS = {
         "its ledger entry in the oplog",
     },
     "periods": {"no period", "one period", "three periods"},
+    "seal": {"before", "while it is sealed"},
     "windows": {
         *("this service, one window", "this service, three windows"),
         *(f"Nakama, {what}" for what in ("one window", "three requests", "one function")),
