@@ -177,6 +177,7 @@ def result_rows(period: str, number: int, order: Order) -> list[Document]:
     present = [f"{slot}.e", f"{slot}.s", f"{slot}.t"]
     board_order = {"score": -1 if order is Order.DESCENDING else 1, "at": 1, "_id": 1}
     before: Mapping[str, Any] = {"documents": ["unbounded", "current"]}
+    first_place = {"$cond": [{"$eq": ["$before", "$score"]}, None, "$place"]}
     return [
         {"$match": {f"w.{period}.e": {"$gte": number}, "hidden": {"$ne": True}, "_id": {"$type": "string"}}},
         {"$set": {"slot": {"$cond": [{"$eq": [f"{slot}.e", number]}, present, moved]}}},
@@ -198,8 +199,8 @@ def result_rows(period: str, number: int, order: Order) -> list[Document]:
                 },
             }
         },
-        {"$set": {"rank": {"$cond": [{"$eq": ["$before", "$score"]}, None, "$place"]}}},
-        {"$setWindowFields": {"sortBy": {"place": 1}, "output": {"rank": {"$locf": "$rank"}}}},
+        # The same order again, at once: so mongod does not sort a second time.
+        {"$setWindowFields": {"sortBy": board_order, "output": {"rank": {"$max": first_place, "window": before}}}},
         {"$unset": "before"},
     ]
 
