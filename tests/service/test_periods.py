@@ -154,6 +154,20 @@ def test_epoch_from_its_first_score_to_its_result(serve, boards_file, mongo_data
     assert [row["user_id"] for row in service.get(f"{result}?limit=2&after=2").json["players"]] == ["bob"]
     assert service.get("/api/v1/periods/season/1/players/bob").json["score"] == 3
 
+    before = described(service, "getV1PeriodsEpoch", "/api/v1/periods/season/1")
+    why = {"reason": "asked by letter"}
+    erased = service.post("/api/v1/admin/players/carol/erase", why, token=token("mod", scope=MODERATOR))
+    assert erased.status == 204
+    assert rows(service, result) == {"alice": (1, 5), "bob": (3, 3)}
+    assert service.get("/api/v1/periods/season/1/players/carol").status == 404
+    first = service.get(f"{result}?limit=1").json
+    assert ([row["place"] for row in first["players"]], first["next"]) == ([1], 1)
+    last = service.get(f"{result}?limit=1&after=1").json
+    assert ([row["place"] for row in last["players"]], last["next"]) == ([3], None)
+    wait_until(lambda: service.get("/api/v1/periods/season/1").json["sha256"] not in (None, before["sha256"]))
+    after = described(service, "getV1PeriodsEpoch", "/api/v1/periods/season/1")
+    assert (after["rows"], after["erased"]) == (2, 1)
+
     late = "leaderboard_period_late_updates_total"
     assert service.metric(late) == 0
     end = datetime.fromisoformat(season(service, "previous")["end"])

@@ -31,9 +31,10 @@ EXAMPLES = """examples:
   leaderboard period results weekly --board kart --epoch 14 --format csv --output kart-14.csv
       the rows of a sealed epoch
 
-list prints board, period, epoch, start, end, state, and of a sealed epoch the rows and the SHA-256. That is the digest
-of the result as JSON Lines: leaderboard period results weekly | sha256sum. Without --epoch, results are those of the
-last sealed epoch. The exit code is 1 if the rows do not have the recorded digest."""
+list prints board, period, epoch, start, end, state, and of a sealed epoch the rows and the SHA-256, then the rows that
+erasures removed, if any. The SHA-256 is the digest of the result as JSON Lines: leaderboard period results weekly |
+sha256sum. For some seconds after an erasure, it is "-". Without --epoch, results are those of the last sealed epoch.
+The exit code is 1 if the rows do not have the recorded digest."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +108,8 @@ def _rows(plan: Plan, now: int, board: str | None) -> list[str]:
 def _columns(epoch: Epoch, now: int) -> list[str]:
     end = "-" if epoch.end is None else rfc3339(epoch.end)
     if epoch.state is EpochState.SEALED:
-        return [rfc3339(epoch.start), end, "sealed", str(epoch.rows), str(epoch.sha256)]
+        erased = [f"{epoch.erased} erased"] if epoch.erased else []
+        return [rfc3339(epoch.start), end, "sealed", str(epoch.rows), epoch.sha256 or "-", *erased]
     state = "open" if is_open(epoch, now) else "planned" if epoch.start > now else "closing"
     return [rfc3339(epoch.start), end, state]
 
@@ -140,8 +142,14 @@ async def _write(
             table.writerows([msgspec.json.decode(line) for line in lines])
         else:
             out.write(b"".join(lines).decode())
+    if epoch.sha256 is None:
+        err.write(f"error: epoch {epoch.number} has no digest for some seconds after an erasure: export again\n")
+        return 1
     if (rows, digest.hexdigest()) != (epoch.rows, epoch.sha256):
-        err.write(f"error: the rows of epoch {epoch.number} are not those that were sealed: the digest differs\n")
+        err.write(
+            f"error: the rows of epoch {epoch.number} are not those that were sealed: the digest differs. If a player "
+            "was erased meanwhile, export again\n"
+        )
         return 1
     err.write(f"exported: {rows:,} rows of epoch {epoch.number}, SHA-256 {epoch.sha256}\n")
     return 0

@@ -138,7 +138,8 @@ class EpochState(StrEnum):
 class Epoch(msgspec.Struct, frozen=True):
     """The `number`th epoch of a period, from 1: from `start` until before `end`. `end` None: it is not known yet.
 
-    `rows`: the players in its result, and `sha256` its digest, once it is sealed; `sealed_at`: when that was.
+    `rows`: the players in its result, and `sha256` its digest, once it is sealed; `sealed_at`: when that was. `erased`:
+    the rows that erasures removed, after which the digest is missing until it is computed again.
     """
 
     number: int
@@ -148,6 +149,7 @@ class Epoch(msgspec.Struct, frozen=True):
     rows: int | None = None
     sha256: str | None = None
     sealed_at: int | None = None
+    erased: int = 0
 
 
 def zone(key: str) -> ZoneInfo:

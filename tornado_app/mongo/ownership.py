@@ -24,7 +24,7 @@ from tornado_app.mongo.client.driver import DURABLE, Client, Document
 from tornado_app.mongo.ledger.lease import LEASES
 from tornado_app.mongo.ledger.reader import LEDGER
 from tornado_app.mongo.periods.plan import PERIODS
-from tornado_app.mongo.periods.results import is_result
+from tornado_app.mongo.periods.results import epoch_of
 from tornado_app.mongo.players.documents import board_of
 from tornado_app.mongo.players.suspects import SUSPECTS
 
@@ -113,7 +113,9 @@ async def drop(client: Client, database: str, owner: Owner, *, seconds: float = 
     async with _answered(database, seconds):
         recorded = await _read(client, database)
         there = await client[database].list_collection_names()
-        own = [name for name in there if name in COLLECTIONS or board_of(name) is not None or is_result(name)]
+        own = [
+            name for name in there if name in COLLECTIONS or board_of(name) is not None or epoch_of(name) is not None
+        ]
         if recorded is None and not own:
             return sorted(there)
         if recorded != owner:

@@ -52,6 +52,7 @@ from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.database import prepare_board
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
+from tornado_app.mongo.periods.erasure import ResultEraser
 from tornado_app.mongo.players.cache import CacheMemory, PlayerCache
 from tornado_app.mongo.players.group_commit import PendingLimit
 from tornado_app.mongo.players.moderation import MongoModeration
@@ -115,7 +116,8 @@ def build(
         keys.refreshing_verifier(config, token_keys), FailureLimiter(limit.updates, limit.window)
     )
     ledger = Ledger(client[database])
-    moderation = MongoModeration(client, database, ledger)
+    results = ResultEraser(client, database)
+    moderation = MongoModeration(client, database, ledger, erase_results=results.erase)
     reporter = AbuseReporter(
         Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
     )

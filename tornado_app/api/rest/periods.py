@@ -60,7 +60,8 @@ class Schedule(msgspec.Struct, omit_defaults=True):
 class EpochRow(msgspec.Struct):
     """An epoch. A `planned` one has not begun; a `closing` one is over, and its result not final. The result of a
     `sealed` one is final, that of a `dropped` one removed; `rows` and `sha256` are those of the result. They are null
-    if a `dropped` one never had a result, as enough newer ones were made at the same time."""
+    if a `dropped` one never had a result, as enough newer ones were made at the same time. After the
+    erasure of a player, `sha256` is null for some seconds."""
 
     epoch: Annotated[int, msgspec.Meta(ge=1, description="Number of the epoch; the first is 1.")]
     state: Annotated[str, msgspec.Meta(description="One of planned, open, closing, sealed and dropped.")]
@@ -69,6 +70,7 @@ class EpochRow(msgspec.Struct):
     rows: int | None
     sha256: str | None
     sealed_at: Time | None
+    erased: Annotated[int, msgspec.Meta(ge=0, description="Number of rows that erasures of players removed.")]
 
 
 class PeriodRow(msgspec.Struct):
@@ -90,7 +92,7 @@ class PeriodList(msgspec.Struct):
 
 
 class ResultRow(msgspec.Struct):
-    """A row of a result. `place` is its number, also where ranks are equal."""
+    """A row of a result. `place` is its number, also where ranks are equal; an erased player leaves a gap."""
 
     place: Annotated[int, msgspec.Meta(ge=1)]
     rank: Rank
@@ -162,9 +164,9 @@ _AFTER = Parameter(
     maximum=MAX_NUMBER,
 )
 _SEALED = EpochRow(
-    14, "sealed", TIME, TIME, 2, "3a56f1c07e0d2b9a4c8e6f5d1b3a29708c4e6d5f7a8b9c0d1e2f3a4b5c6d7e8f", TIME
+    14, "sealed", TIME, TIME, 2, "3a56f1c07e0d2b9a4c8e6f5d1b3a29708c4e6d5f7a8b9c0d1e2f3a4b5c6d7e8f", TIME, 0
 )
-_OPEN = EpochRow(15, "open", TIME, TIME, None, None, None)
+_OPEN = EpochRow(15, "open", TIME, TIME, None, None, None, 0)
 _ROW = ResultRow(1, 1, "alice", "Alice", None, 171, TIME)
 _FOUND = (*ANY, PeriodNotFound, DatabaseError)
 
@@ -248,8 +250,8 @@ class PeriodEndpoints:
         limit = int_query_param(request, "limit", PAGE, MAX_PAGE)
         after = int_query_param(request, "after", None, MAX_NUMBER) or 0
         view, epoch = await self._sealed(request)
-        places = await self._periods.page(view, epoch.number, after=after, limit=limit)
-        more = bool(places) and places[-1].number < (epoch.rows or 0)
+        places = await self._periods.page(view, epoch.number, after=after, limit=limit + 1)
+        more, places = len(places) > limit, places[:limit]
         page = ResultPage(
             _row(epoch, self._periods.now()), list(map(_result, places)), places[-1].number if more else None
         )
@@ -334,7 +336,7 @@ def _row(epoch: Epoch, now: int) -> EpochRow:
     if epoch.state is EpochState.PLANNED:
         state = "closing" if _is_over(epoch, now) else "open" if epoch.start <= now else "planned"
     end, sealed_at = (None if moment is None else rfc3339(moment) for moment in (epoch.end, epoch.sealed_at))
-    return EpochRow(epoch.number, state, rfc3339(epoch.start), end, epoch.rows, epoch.sha256, sealed_at)
+    return EpochRow(epoch.number, state, rfc3339(epoch.start), end, epoch.rows, epoch.sha256, sealed_at, epoch.erased)
 
 
 def _schedule(period: Period) -> Schedule | None:

@@ -1,10 +1,11 @@
 """The plan of epochs in the database, and each process's copy of it.
 
-    periods: {_id: "<board>.<period>.<epoch>", board, period, epoch, start, end?, state, rows?, sha256?, sealedAt?,
-              revision}
+    periods: {_id: "<board>.<period>.<epoch>", board, period, epoch, start, end?, state, sealing?, rows?, erased?,
+              sha256?, sealedAt?, erasing?, revision}
 
 An epoch begins at the end of the one before; so one write moves both, and `start` is exact once the epoch is sealed.
 A change is made on the condition of the state and the end that it was decided from, so of two planners one wins.
+`sealing`: the result is being made. `erasing`: the players whose rows an erasure removes (erasure.py).
 `revision` is the cluster time of the document's last change. A process reads once a second which documents have a newer
 one; a version of the whole plan could not be written in the same write.
 """
@@ -73,6 +74,8 @@ class _Stored(msgspec.Struct):
     rows: int | None = None
     sha256: str | None = None
     sealedAt: datetime | None = None  # noqa: N815  # a member of the document
+    erased: int = 0
+    erasing: list[str] = []
 
 
 class SharedPlan:
@@ -94,8 +97,9 @@ class SharedPlan:
         """None until it is read."""
 
     async def prepare(self) -> None:
-        """Create the index that `refresh` uses."""
+        """Create the indexes that `refresh` and an erasure use."""
         await self._periods.create_index([("revision", 1)])
+        await self._periods.create_index([("sealing", 1)], sparse=True)
 
     async def run(self) -> None:
         """Read the plan and measure the clock, until cancelled. An error is logged, and the next turn tries again."""
@@ -165,16 +169,32 @@ class SharedPlan:
         await self.refresh()
         return msgspec.structs.replace(epoch, end=end)
 
-    async def sealed(self, view: View, epoch: Epoch, rows: int, sha256: str) -> None:
-        """Record that the result of an epoch is final. Raises PlanChanged."""
-        fields = {"state": EpochState.SEALED, "rows": rows, "sha256": sha256} | _dates(start=epoch.start)
-        fields |= _dates(sealedAt=self._clock.now())
-        await self._change(view, epoch, fields)
+    async def begin_sealing(self, view: View, epoch: Epoch) -> None:
+        """Record that the result of an epoch is being made. Raises PlanChanged."""
+        await self._change(view, epoch, {"sealing": True})
+
+    async def erasing(self, view: View, number: int) -> tuple[Timestamp, Sequence[str]]:
+        """The revision of an epoch, and the players whose rows an erasure removes. Raises PlanChanged."""
+        stored = await self._find(view, number)
+        if stored is None:
+            raise PlanChanged
+        return stored.revision, stored.erasing
+
+    async def sealed(
+        self, view: View, epoch: Epoch, rows: int, sha256: str, *, erased: int = 0, revision: Timestamp | None = None
+    ) -> None:
+        """Record that the result of an epoch is final, or its new digest after an erasure. `revision`: that before
+        the rows were read. Raises PlanChanged."""
+        fields: Document = {"state": EpochState.SEALED, "rows": rows, "sha256": sha256, "erased": erased}
+        if epoch.state is EpochState.PLANNED:
+            fields |= _dates(start=epoch.start, sealedAt=self._clock.now())
+        condition = {} if revision is None else {"revision": revision}
+        await self._change(view, epoch, fields, condition, removed=_MARKS)
 
     async def dropped(self, view: View, epochs: Iterable[Epoch]) -> None:
         """Record that the results of epochs are removed, or are not made. Raises PlanChanged."""
         changes = [
-            _update(_condition(view, epoch), {"state": EpochState.DROPPED} | _dates(start=epoch.start))
+            _update(_condition(view, epoch), {"state": EpochState.DROPPED} | _dates(start=epoch.start), _MARKS)
             for epoch in epochs
         ]
         for batch in (changes[first : first + BATCH] for first in range(0, len(changes), BATCH)):
@@ -185,15 +205,25 @@ class SharedPlan:
 
     async def epoch(self, view: View, number: int) -> Epoch | None:
         """An epoch of any state, read from the database; its `start` is exact once it is sealed."""
+        stored = await self._find(view, number)
+        return None if stored is None else _epoch(stored)
+
+    async def _find(self, view: View, number: int) -> _Stored | None:
         with pymongo.timeout(TIMEOUT):
             document = await self._periods.find_one({"_id": key(view, number)})
-        return None if document is None else _epoch(_decoded(document))
+        return None if document is None else _decoded(document)
 
     async def _change(
-        self, view: View, epoch: Epoch, fields: Document, condition: Mapping[str, Any] | None = None
+        self,
+        view: View,
+        epoch: Epoch,
+        fields: Document,
+        condition: Mapping[str, Any] | None = None,
+        removed: Sequence[str] = (),
     ) -> None:
+        known = _condition(view, epoch) | dict(condition or {})
         with pymongo.timeout(TIMEOUT):
-            done = await self._periods.update_one(*_update(_condition(view, epoch) | dict(condition or {}), fields))
+            done = await self._periods.update_one(*_update(known, fields, removed))
         if done.matched_count == 0:
             raise PlanChanged
 
@@ -223,7 +253,11 @@ class SharedPlan:
         return {view: tuple(epochs) for view, epochs in found.items()}
 
 
-_REVISION = {"revision": {"$type": "timestamp"}}
+REVISION = {"revision": {"$type": "timestamp"}}
+"""What `$currentDate` sets with each change."""
+
+_MARKS = ("sealing", "erasing")
+"""The members that the end of a sealing removes."""
 
 
 def _condition(view: View, epoch: Epoch) -> Document:
@@ -232,8 +266,8 @@ def _condition(view: View, epoch: Epoch) -> Document:
     return {"_id": key(view, epoch.number), "state": epoch.state, "end": end}
 
 
-def _update(condition: Document, fields: Document) -> tuple[Document, Document]:
-    return condition, {"$set": fields, "$currentDate": _REVISION}
+def _update(condition: Document, fields: Document, removed: Sequence[str] = ()) -> tuple[Document, Document]:
+    return condition, {"$set": fields, "$unset": dict.fromkeys(removed, ""), "$currentDate": REVISION}
 
 
 def key(view: View, number: int) -> str:
@@ -261,4 +295,5 @@ def _epoch(stored: _Stored) -> Epoch:
         stored.rows,
         stored.sha256,
         milliseconds(stored.sealedAt),
+        stored.erased,
     )

@@ -2,8 +2,8 @@
 
     results.<board>.<period>.<epoch>: {_id: user id, place, rank, score, at, username?, avatarUrl?}
 
-`place` is 1, 2, 3 … in board order, also where ranks are equal. The digest of an epoch is the SHA-256 of its rows as
-lines of JSON in the order of places: what `lines` returns.
+`place` is 1, 2, 3 … in board order, also where ranks are equal; an erasure leaves a gap. The digest of an epoch is the
+SHA-256 of its rows as lines of JSON in the order of places: what `lines` returns.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ def collection_of(view: View, number: int) -> str:
     return PREFIX + key(view, number)
 
 
-_IS_RESULT = re.compile(rf"results\.{NAME_PATTERN}\.{PERIOD_PATTERN}\.[0-9]+(\.unfinished-[0-9a-f]+)?").fullmatch
+_RESULT = re.compile(rf"results\.({NAME_PATTERN}\.{PERIOD_PATTERN}\.[0-9]+)(\.unfinished-[0-9a-f]+)?").fullmatch
 
 
-def is_result(collection: str) -> bool:
-    """Whether a collection has the name of a result, or of one that is being made."""
-    return _IS_RESULT(collection) is not None
+def epoch_of(collection: str) -> str | None:
+    """The `_id` of the epoch whose result a collection has, or will have; None if its name is no result's."""
+    match = _RESULT(collection)
+    return None if match is None else match[1]
 
 
 class Results:
@@ -94,6 +95,11 @@ class Results:
             count += len(batch)
             digest.update(b"".join(batch))
         return count, digest.hexdigest()
+
+    async def last_place(self, view: View, number: int) -> int:
+        """The place of the last row; 0 without rows. Raises PyMongoError."""
+        row = await self._rows(view, number).find_one({}, {"place": 1}, sort=[("place", -1)])
+        return 0 if row is None else int(row["place"])
 
     def _rows(self, view: View, number: int) -> Any:
         return self._database[collection_of(view, number)]

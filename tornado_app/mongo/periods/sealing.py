@@ -2,11 +2,14 @@
 
 Each step can be repeated by any process, and leads to the same result:
 
-1. One aggregation makes the rows in a collection of its own. It reads at a time after the last write to the epoch.
-2. The collection is renamed to `results.<board>.<period>.<epoch>`, unless that exists. So a result is whole, and
+1. The epoch is marked (`sealing`), so that an erasure knows of rows that it cannot see yet.
+2. One aggregation makes the rows in a collection of its own. It reads at a time after the last write to the epoch.
+3. The collection is renamed to `results.<board>.<period>.<epoch>`, unless that exists. So a result is whole, and
    nothing replaces it, also not a process that was stopped meanwhile.
-3. An index is created, and the digest of the rows computed.
-4. The epoch is recorded as sealed, with the digest.
+4. An index is created, the rows of players who were erased meanwhile are removed, and the digest is computed.
+5. The epoch is recorded as sealed, with the digest, unless there was another erasure.
+
+An erasure removes the digest of a result that is final; steps 4 and 5 are then repeated.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ class Sealer:
         self._seen: dict[View, dict[int, tuple[int, int]]] = {}
 
     async def run_once(self, boards: Sequence[Board]) -> None:
-        """Seal what is due, oldest first, and drop what is older than the results that are kept.
+        """Seal what is due, oldest first; drop what is older than the results that are kept; compute missing digests.
 
         A period that fails does not keep the others from it; the first error is raised at the end.
         """
@@ -64,6 +67,11 @@ class Sealer:
                     await self._drop_old(period, view)
                 except (PyMongoError, PlanChanged) as error:
                     errors.append(error)
+        for view, epoch in self._without_digest():
+            try:
+                await self._record(view, epoch)
+            except (PyMongoError, PlanChanged) as error:
+                errors.append(error)
         if errors:
             raise errors[0]
 
@@ -120,13 +128,27 @@ class Sealer:
 
     async def _seal(self, board: Board, view: View, epoch: Epoch) -> None:
         name = collection_of(view, epoch.number)
+        await self._plan.begin_sealing(view, epoch)
         if name not in await self._database.list_collection_names(filter={"name": name}):
             await self._make(board, view, epoch, name)
         await self._database[name].create_index([("place", 1)], unique=True)
+        await self._record(view, epoch)
+
+    async def _record(self, view: View, epoch: Epoch) -> None:
+        """Record the digest of a result, without the rows of players who are being erased."""
+        revision, erasing = await self._plan.erasing(view, epoch.number)
+        if erasing:
+            rows_of = self._database.get_collection(collection_of(view, epoch.number), write_concern=DURABLE)
+            await rows_of.delete_many({"_id": {"$in": erasing}})
         rows, sha256 = await self._results.digest(view, epoch.number)
-        await self._plan.sealed(view, epoch, rows, sha256)
+        if epoch.rows is None:
+            made = await self._results.last_place(view, epoch.number)
+        else:
+            made = epoch.rows + epoch.erased
+        await self._plan.sealed(view, epoch, rows, sha256, erased=made - rows, revision=revision)
         await self._plan.refresh()
-        log.info("an epoch is sealed", extra={"epoch": key(view, epoch.number), "rows": rows, "sha256": sha256})
+        what = "an epoch is sealed" if epoch.rows is None else "a result has a new digest after an erasure"
+        log.info(what, extra={"epoch": key(view, epoch.number), "rows": rows, "sha256": sha256})
 
     async def _make(self, board: Board, view: View, epoch: Epoch, name: str) -> None:
         """Make the result of an epoch; another process may be faster."""
@@ -157,6 +179,12 @@ class Sealer:
         for epoch in old:
             await self._database.drop_collection(collection_of(view, epoch.number))
         await self._plan.refresh()
+
+    def _without_digest(self) -> list[tuple[View, Epoch]]:
+        """The sealed epochs without a digest, also of boards and periods that are not served any more."""
+        known = {} if self._plan.current is None else self._plan.current.epochs
+        epochs = [(view, epoch) for view in known for epoch in known[view] if epoch.sha256 is None]
+        return [(view, epoch) for view, epoch in epochs if epoch.state is EpochState.SEALED]
 
     def _known(self, view: View) -> Sequence[Epoch]:
         return () if self._plan.current is None else self._plan.current.epochs.get(view, ())

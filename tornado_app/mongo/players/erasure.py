@@ -1,9 +1,10 @@
 """Erases players, and finishes every erasure that was interrupted.
 
 One update of the player's record (records.py) takes the player off the board, removes the profile and sets `erased`.
-Then the same is done on every other board, followed by the delete of the document there; the player's record of abuse
-rules is deleted; the record is deleted. `erased` stays in the record until the last step, so that any process can
-finish what another one began. Until then no other write changes the record, and no write adds the player to a board.
+Then the same is done on every other board; the player's rows in the results of periods are removed; the documents of
+other boards and the player's record of abuse rules are deleted; the record is deleted. `erased` stays in the record
+until the last step, so that any process can finish what another one began. Until then no other write changes the
+record, and no write adds the player to a board.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, TypeAlias
 
 import msgspec
 import pymongo
@@ -35,17 +37,24 @@ INTERVAL = 15.0
 _REMOVED = (*PROFILE, "metadata", "copying")
 """The members that the first step removes."""
 
+EraseResults: TypeAlias = Callable[[str, Collection[str]], Awaitable[None]]
+
 TIMEOUT = 10.0
 """Timeout of one search, and of each erasure that it finishes, in seconds."""
 
 
 class Eraser:
-    """Erases players of all boards, and finishes what was interrupted. All methods raise PyMongoError."""
+    """Erases players of all boards, and finishes what was interrupted. All methods raise PyMongoError.
 
-    def __init__(self, records: Records, suspects: Suspects) -> None:
+    `erase_results` removes a player, who is on no board any more, from the results of periods, except those of boards
+    on which the player never was; it can be repeated.
+    """
+
+    def __init__(self, records: Records, suspects: Suspects, erase_results: EraseResults) -> None:
         self._records = records
         self._players = records.players
         self._suspects = suspects
+        self._erase_results = erase_results
 
     async def erase(self, player: str, entry: HistoryEntry) -> bool:
         """Erase the player; whether there was one. An interrupted erasure is finished."""
@@ -103,9 +112,12 @@ class Eraser:
 
     async def _finish(self, player: str, entry: HistoryEntry) -> None:
         """The steps after the first. Several processes may do them at once."""
-        for players in await self._records.others():
-            if await self._erase_from(players, player, entry):
-                await players.delete_one(_erased(player))
+        others = await self._records.others()
+        played = [players for players in others if await self._erase_from(players, player, entry)]
+        never = {documents.board_of(players.name) or "" for players in others if players not in played}
+        await self._erase_results(player, never)
+        for players in played:
+            await players.delete_one(_erased(player))
         await self._suspects.forget(player)
         await self._players.delete_one(_erased(player))
         # A write that began before the record was gone may have left a placeholder since.

@@ -26,7 +26,7 @@ from tornado_app.mongo.client.driver import Client, race_pause
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.players import documents
 from tornado_app.mongo.players.documents import STATE_FIELDS, Document
-from tornado_app.mongo.players.erasure import Eraser
+from tornado_app.mongo.players.erasure import Eraser, EraseResults
 from tornado_app.mongo.players.records import TRIES, Records, change_entry, mark
 from tornado_app.mongo.players.suspects import Suspects
 from tornado_app.runtime.tasks import jittered
@@ -63,10 +63,14 @@ class Actions(Protocol):
         """All entries of a player, of all boards."""
 
 
+async def _no_results(player: str, never: Collection[str]) -> None:
+    """For a database without periods."""
+
+
 class MongoModeration:
     """Moderation of players. Times are in seconds, the clock in milliseconds.
 
-    Actions are taken back on `board`; all else holds on all boards (records.py).
+    Actions are taken back on `board`; all else holds on all boards (records.py). `erase_results`: see Eraser.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class MongoModeration:
         ledger: Actions,
         *,
         board: Board = MAIN,
+        erase_results: EraseResults = _no_results,
         timeout: float = 5.0,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
@@ -84,7 +89,7 @@ class MongoModeration:
         self._ledger = ledger
         self._board = board
         self._suspects = Suspects(client[database])
-        self.eraser = Eraser(self._records, self._suspects)
+        self.eraser = Eraser(self._records, self._suspects, erase_results)
         self._timeout = timeout
         self._clock = clock
 

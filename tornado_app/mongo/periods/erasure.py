@@ -1,0 +1,54 @@
+"""Removes a player from the results of epochs. The player must be on no board any more.
+
+A result that is being made may have read the player before: its rows may still be in a collection of another name, or
+in none. So the player is noted in each epoch that is marked with `sealing`; the epoch becomes final without the
+player's row only (sealing.py). A result that exists has the row or not: the player is noted in its epoch and its digest
+removed, then the row. A process that dies in between leaves a note, by which the sealing process removes the row; both
+can be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from tornado_app.core.periods import EpochState
+from tornado_app.mongo.client.driver import DURABLE, Client, maybe_await
+from tornado_app.mongo.periods.plan import PERIODS, REVISION
+from tornado_app.mongo.periods.results import PREFIX, epoch_of
+
+UNION = 100
+"""Results that are searched by one aggregation. The server accepts 1000 stages; with 300, it takes longer in all."""
+
+
+class ResultEraser:
+    """Removes players from results. Raises PyMongoError."""
+
+    def __init__(self, client: Client, database: str) -> None:
+        self._database: Any = client[database]
+        self._periods = self._database.get_collection(PERIODS, write_concern=DURABLE)
+
+    async def erase(self, player: str, never: Collection[str] = ()) -> None:
+        """Remove the player's rows from all results, also of boards that are not served, except the boards `never`, on
+        which the player never was."""
+        note = {"$addToSet": {"erasing": player}, "$unset": {"sha256": ""}, "$currentDate": REVISION}
+        await self._periods.update_many({"sealing": True}, note)
+        names = await self._database.list_collection_names(filter={"name": {"$regex": f"^{PREFIX}"}})
+        results = sorted(
+            name for name in names if (epoch := epoch_of(name)) is not None and epoch.partition(".")[0] not in never
+        )
+        for start in range(0, len(results), UNION):
+            found = await self._containing(player, results[start : start + UNION])
+            epochs = {"_id": {"$in": [epoch_of(name) for name in found]}, "state": EpochState.SEALED}
+            await self._periods.update_many(epochs, note)
+            for name in found:
+                await self._database.get_collection(name, write_concern=DURABLE).delete_one({"_id": player})
+
+    async def _containing(self, player: str, names: Sequence[str]) -> list[str]:
+        """Those collections that contain a row of the player."""
+        first, *others = [
+            (name, [{"$match": {"_id": player}}, {"$project": {"_id": {"$literal": name}}}]) for name in names
+        ]
+        unions = [{"$unionWith": {"coll": name, "pipeline": row}} for name, row in others]
+        cursor = await maybe_await(self._database[first[0]].aggregate([*first[1], *unions]))
+        return [document["_id"] for document in await cursor.to_list(None)]
