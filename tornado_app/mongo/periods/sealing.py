@@ -37,6 +37,9 @@ log = logging.getLogger("leaderboard.periods")
 
 NAMESPACE_EXISTS = 48
 
+SCANNED_FROM = 10
+"""Part of the players from which on a scan of all of them is faster than the index: one in so many."""
+
 
 class Sealer:
     """Seals the epochs of boards; only the planner calls it.
@@ -153,12 +156,14 @@ class Sealer:
     async def _make(self, board: Board, view: View, epoch: Epoch, name: str) -> None:
         """Make the result of an epoch; another process may be faster."""
         unfinished = f"{name}.unfinished-{secrets.token_hex(4)}"
+        players = documents.collection_of(board.name)
         await self._database.command(
             {
-                "aggregate": documents.collection_of(board.name),
+                "aggregate": players,
                 "pipeline": [*result_rows(view.period or "", epoch.number, board.order), {"$out": unfinished}],
                 "cursor": {},
                 "allowDiskUse": True,
+                **await _hint(self._database[players], f"w.{view.period}.e", epoch.number),
                 "readConcern": {"level": "majority", "afterClusterTime": await cluster_time(self._database)},
                 "writeConcern": DURABLE.document,
             }
@@ -231,6 +236,13 @@ def result_rows(period: str, number: int, order: Order) -> list[Document]:
         {"$setWindowFields": {"sortBy": board_order, "output": {"rank": {"$max": first_place, "window": before}}}},
         {"$unset": "before"},
     ]
+
+
+async def _hint(players: Any, member: str, number: int) -> Document:
+    """Of the aggregation: a scan of all players if many are in the epoch, because by an index each is a random read."""
+    many = await players.estimated_document_count() // SCANNED_FROM
+    found = await players.count_documents({member: {"$gte": number}}, limit=many + 1)
+    return {"hint": {"$natural": 1}} if found > many else {}
 
 
 def _array(value: str) -> Document:
