@@ -22,7 +22,7 @@ from tests.support.wait import wait_until
 from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.model import Action, Profile
-from tornado_app.core.periods import Period
+from tornado_app.core.periods import Cron, Period
 from tornado_app.core.slots import OpenEpoch, OpenEpochs
 from tornado_app.mongo.client.driver import connect as connect_database
 from tornado_app.mongo.client.driver import maybe_await
@@ -32,6 +32,8 @@ from tornado_app.runtime.tasks import cancel_and_wait
 from tornado_app.service.periods import Periods
 
 MODERATOR = "leaderboard:admin"
+
+WEEKLY = View("main", "weekly")
 
 TOMORROW = Timestamp(round(time.time()) + 86400, 1)
 
@@ -93,6 +95,19 @@ async def test_periods_that_cannot_be_planned_fail_the_wait(mongo_database):
     running = asyncio.ensure_future(periods.run())
     with pytest.raises(StartupError, match=r"the periods of board main were not planned within 2 s: .* say why"):
         await periods.wait_planned(board, limit=2)
+    await cancel_and_wait(running)
+    await periods.close()
+    await maybe_await(client.close())
+
+
+async def test_epoch_after_one_that_was_ended_by_hand_begins_at_that_end(mongo_database):
+    uri, name = mongo_database
+    client, board = connect_database(uri), Board(periods=(Period("weekly", Cron("0 0 * * MON")),))
+    periods = Periods(client, name, lambda: [board], list, Metrics())
+    running = asyncio.ensure_future(periods.run())
+    await periods.wait_planned(board)
+    ended = await periods.end_now(WEEKLY)
+    assert (await periods.epoch(WEEKLY, 2)).start == ended.end
     await cancel_and_wait(running)
     await periods.close()
     await maybe_await(client.close())

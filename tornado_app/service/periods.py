@@ -7,6 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+import msgspec
+
 from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError, PeriodNotFound, StartupError
 from tornado_app.core.interfaces import Change
@@ -205,7 +207,10 @@ class Periods:
         if known is not None and known.state is EpochState.SEALED:
             return known
         async with self._plan_errors():
-            return await self._plan.epoch(view, number)
+            found = await self._plan.epoch(view, number)
+        if found is None or known is None:
+            return found
+        return msgspec.structs.replace(found, start=known.start)  # exact also if the epoch before was ended by hand
 
     async def end_now(self, view: View) -> Epoch:
         """End the open epoch in some seconds; returns it with its end. Raises DatabaseError and PeriodNotFound."""

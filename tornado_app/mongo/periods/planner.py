@@ -41,8 +41,10 @@ MAX_ADDED = 200
 
 
 class Planner:
-    """Plans and seals while this process holds the lease. `boards`: those that are served now. `ttl`: of the lease, in
-    seconds."""
+    """Seals while this process holds the lease, and plans also without it. `boards`: those that are served now.
+
+    `ttl`: of the lease, in seconds.
+    """
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Planner:
 
     @property
     def holds(self) -> bool:
-        """Whether this process plans now."""
+        """Whether this process holds the lease."""
         return self.lease.left > 0
 
     async def run(self) -> None:
