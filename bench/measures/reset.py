@@ -89,7 +89,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Archive:
-    """Points of each player by window and season, the first and last instant of each season, and points at its end."""
+    """Points of each player by window and season, when each season began and ended, and its points when it ended."""
 
     points: Mapping[tuple[str, Season], Mapping[str, int]]
     spans: Mapping[tuple[str, Season], tuple[float, float]]
@@ -109,7 +109,7 @@ def run(bench: Bench) -> Report:
             (SERVICE, ours, _score, _results), (NAKAMA, peer, _call_function, _records),
         ):  # fmt: skip
             accounts = _play(system, send, seconds)
-            report.add(name, **_compared(accounts, read(system, accounts)))
+            report.add(name, **compared(accounts, read(system, accounts)))
             refused = sum([account.refused for account in accounts], Counter[int]())
             if refused:
                 report.notes.append(f"{name} refused: {dict(refused)}")
@@ -230,7 +230,8 @@ def _page(system: System, board: str, expiry: int) -> dict[str, int]:
 # -- the comparison -------------------------------------------------------------------------------
 
 
-def _compared(accounts: Sequence[Account], archive: Archive) -> dict[str, float]:
+def compared(accounts: Sequence[Account], archive: Archive) -> dict[str, float]:
+    """The figures of a row."""
     actions = [action for each in accounts for action in each.actions]
     lost = doubled = other = 0
     named: defaultdict[tuple[str, str], Counter[Season]] = defaultdict(Counter)
@@ -247,7 +248,7 @@ def _compared(accounts: Sequence[Account], archive: Archive) -> dict[str, float]
     return {
         "acknowledged": len(actions),
         "again": sum(each.again for each in accounts),
-        "boundaries": sum(name == "short" for name, _ in spans),
+        "boundaries": len({action.seasons["short"] for action in actions}) - 1,
         "lost": lost,
         "doubled": doubled,
         "other": other,
