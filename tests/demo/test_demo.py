@@ -87,7 +87,8 @@ def test_page_of_a_rebound_host_name_is_refused(newcomer):
 def test_demo_prints_its_address(newcomer):
     assert "50 simulated players. Not for production." in newcomer.text
     lines = newcomer.text.splitlines()
-    assert lines[-2:] == [f"API docs  {newcomer.url}/docs", f"Page      {newcomer.url}"]
+    pages = [f"API docs  {newcomer.url}/docs", f"Period    {newcomer.url}/?period=round", f"Page      {newcomer.url}"]
+    assert lines[-3:] == pages
     assert sum(-(-max(len(line), 1) // 80) for line in lines) <= 22, "rows of a terminal of 80 columns"
     assert "<html" in fetch(f"{newcomer.url}/docs")
     assert "<html" in fetch(newcomer.url)

@@ -36,6 +36,7 @@ def render(config: Config, url: str, token: str, players: int, *, bold: bool) ->
         "",
         f"Terminal  {_command()} watch {url}",
         f"API docs  {url}/docs",
+        *(f"Period    {url}/?period={period.name}" for period in config.boards[0].periods),
         f"Page      {strong}{url}{plain}",
         "",
     ]
