@@ -109,17 +109,17 @@ class Subscriber:
     @property
     def awaits_announcement(self) -> bool:
         """Whether the announcement of its topic is due: after its first board, and once the board is of that epoch."""
-        if self.announced is None or self.seen is None:
+        announcement, top = self.topic.announcement, self.topic.top
+        if self.announced is None or self.seen is None or announcement is None or top is None:
             return False
-        topic = self.topic
-        if topic.announcement is None or topic.announcement == self.announced:
-            return False
-        return topic.top is not None and topic.top.epoch == topic.announcement.epoch
+        return top.epoch == announcement.epoch and announcement != self.announced
 
     @property
     def is_behind(self) -> bool:
         """Whether there is something that it has not received."""
-        return self.seen is not self.topic.top or self.update is not None or self.awaits_announcement
+        if self.update is not None or self.seen is not self.topic.top:
+            return True
+        return self.announced is not None and self.awaits_announcement
 
 
 class Topic:
@@ -334,7 +334,7 @@ class Hub:
         except Exception:  # an error of one message must not affect the others
             log.exception("a message could not be made")
             frame = None
-        if frame is None or not subscriber.is_behind:
+        if frame is None or (subscriber.seen is topic.top and not subscriber.is_behind):
             self._pending.discard(subscriber)
         else:
             self._pending.add(subscriber)
@@ -351,7 +351,7 @@ class Hub:
 
         An announcement goes first, so that it comes before the board of an epoch that begins.
         """
-        if subscriber.awaits_announcement:
+        if subscriber.announced is not None and subscriber.awaits_announcement:
             return self._announcement_frame(subscriber)
         if subscriber.update is None:
             return self._board_frame(subscriber)
