@@ -124,6 +124,18 @@ async def test_end_ends_the_open_epoch(command, process):
     assert out.startswith("epoch 1 of season ends at 20")
 
 
+async def test_disqualify_leaves_the_player_out_and_undo_takes_it_back(command, mongo_database):
+    flags = ("disqualify", "hourly", "--board", "kart", "--epoch", "3", "--player", "b", "--reason", "speed hack")
+    assert (await command(*flags))[:2] == (0, "b is now disqualified in epoch 3 of hourly\n")
+    assert (await command(*flags))[1] == "b was already disqualified in epoch 3 of hourly\n"
+    async with connect(mongo_database[0]) as client:
+        (listed,) = (await client[mongo_database[1]]["periods"].find_one({"_id": "kart.hourly.3"}))["disqualified"]
+    assert (listed["player"], listed["by"], listed["reason"]) == ("b", "leaderboard period", "speed hack")
+    assert (await command(*flags, "--undo"))[1] == "b is now not disqualified in epoch 3 of hourly\n"
+    with pytest.raises(StartupError, match="does not change any more"):
+        await command(*flags[:5], "1", *flags[6:])
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
@@ -131,6 +143,7 @@ async def test_end_ends_the_open_epoch(command, process):
         (("end", "hourly"), "the database has no period 'hourly' of board 'main'"),
         (("results", "season"), "season does not have a sealed epoch: see leaderboard period list"),
         (("results", "hourly", "--board", "kart", "--epoch", "2"), "hourly does not have a result of epoch 2"),
+        (("disqualify", "season", "--player", "b"), "disqualify needs --epoch, --player and --reason"),
     ],
 )
 async def test_action_that_is_impossible_says_why(command, flags, problem):

@@ -62,6 +62,12 @@ def season(service, number="current"):
     return period[number]
 
 
+def disqualify(service, *bodies, caller=MODERATOR, epoch=1):
+    """The answers to these requests."""
+    path = f"/api/v1/admin/periods/season/{epoch}/disqualify"
+    return [service.post(path, body, token=token("mod", scope=caller)) for body in bodies]
+
+
 async def score_late(mongo_database, user):
     """Score in the first epoch, which is over, by a process that the end does not stop."""
     uri, name = mongo_database
@@ -144,6 +150,16 @@ def test_epoch_from_its_first_score_to_its_result(serve, boards_file, mongo_data
     too_early = service.get("/api/v1/periods/season/1/leaderboard")
     assert (too_early.status, too_early.json["error"]) == (409, "result_not_final")
 
+    score(service, "main", 9, "mallory")
+    wait_until(lambda: "mallory" in rows(service, live))
+    (answer,) = disqualify(service, {"user_id": "mallory", "reason": "speed hack"})
+    assert answer.json == {
+        "period": "season", "epoch": 1, "user_id": "mallory", "disqualified": True, "changed": True
+    }  # fmt: skip
+    answers = resolve(OPERATIONS["postV1AdminPeriodsDisqualify"][2]["responses"]["200"])["content"]
+    check(answer.json, answers["application/json"]["schema"])
+    assert "mallory" in rows(service, live)  # only the result leaves the player out
+
     ended = service.post("/api/v1/admin/periods/season/end", token=token("mod", scope=MODERATOR))
     assert ended.status == 200
     assert ended.json["epoch"]["end"] is not None
@@ -151,11 +167,11 @@ def test_epoch_from_its_first_score_to_its_result(serve, boards_file, mongo_data
     check(ended.json, answers["application/json"]["schema"])
     wait_until(lambda: all(season(service)["epoch"] == 2 for _ in range(8)), 30, what="the second epoch")
     wait_until(lambda: all(rows(service, live) == {} for _ in range(8)))
-    assert rows(service, "/api/v1/leaderboard") == {"alice": (1, 5), "carol": (1, 5), "bob": (3, 3)}
+    assert rows(service, "/api/v1/leaderboard") == {"mallory": (1, 9), "alice": (2, 5), "carol": (2, 5), "bob": (4, 3)}
     assert season(service, "previous")["state"] in ("closing", "sealed")  # a slow machine is past ten seconds
     assert score(service, "main", 2, "bob").json["periods"] == {"season": {"epoch": 2, "score": 2, "improved": True}}
     wait_until(lambda: rows(service, live) == {"bob": (1, 2)})
-    assert rows(service, "/api/v1/leaderboard?period=all")["bob"] == (1, 5)
+    assert rows(service, "/api/v1/leaderboard?period=all")["bob"] == (2, 5)
 
     wait_until(lambda: season(service, "previous")["state"] == "sealed", 60, what="the result")
     described(service, "getV1Periods", "/api/v1/periods")
@@ -168,6 +184,9 @@ def test_epoch_from_its_first_score_to_its_result(serve, boards_file, mongo_data
     assert ([row["place"] for row in first["players"]], first["next"]) == ([1, 2], 2)
     assert [row["user_id"] for row in service.get(f"{result}?limit=2&after=2").json["players"]] == ["bob"]
     assert service.get("/api/v1/periods/season/1/players/bob").json["score"] == 3
+
+    (answer,) = disqualify(service, {"user_id": "mallory", "reason": "appeal", "disqualified": False})
+    assert (answer.status, answer.json["error"]) == (409, "result_final")
 
     before = described(service, "getV1PeriodsEpoch", "/api/v1/periods/season/1")
     why = {"reason": "asked by letter"}
@@ -246,3 +265,25 @@ def test_board_that_shows_a_period_reads_it_by_default(serve, boards_file):  # n
     assert [row["score"] for row in service.get("/api/top-scores?period=all").json["top_scores"]] == [8]
     assert rows(service, "/api/v1/leaderboard") == {"alice": (1, 8)}
     assert rows(service, "/api/v1/leaderboard?period=season") == {"alice": (1, 3)}
+
+
+def test_refused_disqualification_says_why(serve, boards_file):  # noqa: F811
+    boards_file.write(main={"periods": {"season": {}}})
+    service = serve()
+    score(service, "main", 5)
+    good = {"user_id": "alice", "reason": "speed hack"}
+    (forbidden,) = disqualify(service, good, caller="scores:write")
+    (unknown,) = disqualify(service, good, epoch=9)
+    answers = disqualify(
+        service, good, good, {"user_id": "alice"}, {**good, "user_id": "nobody"}, {**good, "user_id": "a b"}
+    )
+    found = [(answer.status, answer.json.get("error")) for answer in (forbidden, unknown, *answers)]
+    assert found == [
+        (403, "insufficient_scope"), (404, "period_not_found"), (200, None), (200, None), (400, "invalid_body"),
+        (404, "player_not_found"), (404, "player_not_found"),
+    ]  # fmt: skip
+    assert [answer.json["changed"] for answer in answers[:2]] == [True, False]
+    events = [json.loads(line) for line in service.log.splitlines() if "disqualify" in line]
+    recorded = [(event.get("player"), event.get("reason"), event.get("changed")) for event in events]
+    assert recorded.count(("alice", "speed hack", True)) == 1
+    assert sum(event.get("event") == "moderation_refused" for event in events) == 5

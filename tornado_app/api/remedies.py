@@ -130,6 +130,10 @@ REMEDIES: dict[type[LeaderboardError], Remedy] = {
         "Wait until `GET /api/v1/periods/{period}/{epoch}` says `sealed`. If it stays `closing`, see the log of the "
         "process with the lease `periods`.",
     ),
+    core.ResultFinal: Remedy(
+        "The epoch is sealed, or its result is being made: ten seconds and the period's `review` after its end.",
+        "Give the period a `review`, in which moderators can still disqualify players.",
+    ),
     core.PlayerNotFound: Remedy(
         "The player does not exist, or is hidden.",
         "Create the player by `PUT`, score through API A, C, D or F, or set `auto_register`.",

@@ -1,4 +1,4 @@
-"""`leaderboard period`: lists the epochs of periods, ends the open one, and writes the result of one."""
+"""`leaderboard period`: lists the epochs of periods, ends the open one, writes the result of one, disqualifies."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from tornado_app.cli.export import FORMATS, SETTINGS, opened
 from tornado_app.config import Config
 from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core.boards import MAIN, View
-from tornado_app.core.errors import StartupError
+from tornado_app.core.errors import LeaderboardError, StartupError
 from tornado_app.core.model import rfc3339
+from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.periods import Epoch, EpochState
 from tornado_app.core.plan import Plan, is_open
 
 if TYPE_CHECKING:  # the driver is loaded when the command runs
     from tornado_app.mongo.client.driver import Client
 
-ACTIONS = ("list", "end", "results")
+ACTIONS = ("list", "end", "results", "disqualify")
+
+BY = "leaderboard period"
+"""Who disqualifies by this command."""
 
 EXAMPLES = """examples:
   leaderboard period list
       the epochs of all boards, of the database in ./leaderboard-data, whether the service runs or not
   leaderboard period end season --mongodb-uri-file /run/secrets/uri
       the open epoch ends in five seconds, and the next one begins
+  leaderboard period disqualify weekly --epoch 14 --player mallory --reason "speed hack"
+      an epoch without a final result leaves the player out of it; --undo takes it back
   leaderboard period results weekly --board kart --epoch 14 --format csv --output kart-14.csv
       the rows of a sealed epoch
 
@@ -40,10 +46,14 @@ The exit code is 1 if the rows do not have the recorded digest."""
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the actions and flags of `leaderboard period` to `parser`."""
     parser.add_argument("action", choices=ACTIONS, help="the action")
-    parser.add_argument("period", nargs="?", metavar="PERIOD", help="the period, of end and results")
+    parser.add_argument("period", nargs="?", metavar="PERIOD", help="the period, of all actions but list")
     about = "board of the period (default: main; of list, all)"
     parser.add_argument("--board", metavar="NAME", help=about)
-    parser.add_argument("--epoch", type=int, metavar="N", help="epoch of the results (default: the last sealed one)")
+    about = "epoch of disqualify, or of the results (default: the last sealed one)"
+    parser.add_argument("--epoch", type=int, metavar="N", help=about)
+    parser.add_argument("--player", metavar="ID", help="user id of the player to disqualify")
+    parser.add_argument("--reason", metavar="TEXT", help="why the player is disqualified")
+    parser.add_argument("--undo", action="store_true", help="do not disqualify the player any more")
     parser.add_argument("--format", choices=FORMATS, default="jsonl", help="format of the results (default: jsonl)")
     about = "file of the results, to write or replace (default: standard output)"
     parser.add_argument("--output", type=Path, metavar="FILE", help=about)
@@ -57,6 +67,8 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
     config = load_options(options, relevant=SETTINGS)
     if options.action != "list" and options.period is None:
         raise StartupError(f"name the period: leaderboard period {options.action} PERIOD")
+    if options.action == "disqualify" and not (options.epoch and options.player and options.reason):
+        raise StartupError("disqualify needs --epoch, --player and --reason")
     with opened(options.output, out or sys.stdout) as file:
         return asyncio.run(_connected(config, options, file, err or sys.stderr))
 
@@ -92,7 +104,27 @@ async def _connected(config: Config, options: argparse.Namespace, out: IO[str], 
                 ) from None
             out.write(f"epoch {epoch.number} of {view.period} ends at {rfc3339(epoch.end or 0)}\n")
             return 0
+        if options.action == "disqualify":
+            out.write(await _disqualify(client, database, view, options))
+            return 0
         return await _write(client, database, view, _sealed(plan, view, options.epoch), options.format, out, err)
+
+
+async def _disqualify(client: Client, database: str, view: View, options: argparse.Namespace) -> str:
+    """Change whether a player is disqualified; what was done."""
+    from tornado_app.mongo.periods.disqualification import Disqualifications
+
+    case = ModerationRequest(options.player, BY, options.reason)
+    try:
+        changed = await Disqualifications(client, database).change(
+            view, options.epoch, case, disqualified=not options.undo
+        )
+    except LeaderboardError as error:
+        raise StartupError(str(error)) from None
+    state = "not disqualified" if options.undo else "disqualified"
+    return (
+        f"{options.player} {'is now' if changed else 'was already'} {state} in epoch {options.epoch} of {view.period}\n"
+    )
 
 
 def _rows(plan: Plan, now: int, board: str | None) -> list[str]:

@@ -203,6 +203,15 @@ class ResultNotFinal(LeaderboardError):
     message = "The result of this epoch is not final yet. The board in an open epoch is at ?period= with the period."
 
 
+class ResultFinal(LeaderboardError):
+    """The result of an epoch is final or being made, so that moderation does not change it any more."""
+
+    code = "result_final"
+    message = (
+        "The result of this epoch is final, and does not change any more. An erasure of the player removes the row."
+    )
+
+
 class PlayerNotFound(LeaderboardError):
     """The player does not exist."""
 

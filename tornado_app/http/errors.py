@@ -80,6 +80,7 @@ STATUS: tuple[tuple[type[LeaderboardError], int], ...] = (
     (errors.BoardNotFound, 404),
     (errors.PeriodNotFound, 404),
     (errors.ResultNotFinal, 409),
+    (errors.ResultFinal, 409),
     (errors.PlayerNotFound, 404),
     (errors.ActionNotFound, 404),
     (messages.NotFound, 404),

@@ -13,6 +13,7 @@ from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError, PeriodNotFound, StartupError
 from tornado_app.core.interfaces import Change
 from tornado_app.core.model import Place
+from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.periods import Epoch, EpochState
 from tornado_app.core.plan import Announcement, Plan, announcement
 from tornado_app.core.slots import NO_EPOCHS, OpenEpochs
@@ -21,6 +22,7 @@ from tornado_app.live.views import LiveView
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.client.errors import database_errors
 from tornado_app.mongo.periods.clock import DatabaseClock
+from tornado_app.mongo.periods.disqualification import Disqualifications
 from tornado_app.mongo.periods.plan import MalformedPlan, PlanChanged, SharedPlan
 from tornado_app.mongo.periods.planner import Planner
 from tornado_app.mongo.periods.results import Results
@@ -66,6 +68,7 @@ class Periods:
         self._plan = SharedPlan(client, database, self._clock, on_change=lambda plan: self._changed.set())
         self._planner = Planner(client, database, self._plan, self._clock, boards)
         self._results = Results(client, database, timeout=timeout)
+        self._disqualifications = Disqualifications(client, database)
         self._needed = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -219,6 +222,11 @@ class Periods:
                 return await self._plan.end_now(view)
             except PlanChanged:
                 raise PeriodNotFound("The epoch is ending already.") from None
+
+    async def disqualify(self, view: View, number: int, case: ModerationRequest, *, disqualified: bool) -> bool:
+        """As `Disqualifications.change`. Raises DatabaseError instead of PyMongoError."""
+        async with database_errors(self._timeout):
+            return await self._disqualifications.change(view, number, case, disqualified=disqualified)
 
     async def page(self, view: View, number: int, *, after: int, limit: int) -> list[Place]:
         """As `Results.page`."""

@@ -10,9 +10,10 @@ import msgspec
 
 from tornado_app.api.authentication import Authenticator
 from tornado_app.api.board_routes import period_not_found
-from tornado_app.api.rest.moderation import NO_STORE, record, refusals
+from tornado_app.api.rest.moderation import NO_STORE, Reason, record, refusals
 from tornado_app.api.rest.operations import (
     ANY,
+    BODY,
     CREDENTIALS,
     MODERATOR,
     Operation,
@@ -24,16 +25,19 @@ from tornado_app.api.rest.operations import (
     routes_of,
 )
 from tornado_app.api.rest.params import IF_NONE_MATCH, USER_ID, int_query_param, path_user_id
-from tornado_app.api.schema import TIME, AvatarUrl, Name, PlayerId, Rank, Score, Time
+from tornado_app.api.schema import TIME, AvatarUrl, Decoder, Name, PlayerId, Rank, Score, Time
+from tornado_app.core import identity
 from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import (
     DatabaseError,
     InsufficientScope,
     PeriodNotFound,
     PlayerNotFound,
+    ResultFinal,
     ResultNotFinal,
 )
 from tornado_app.core.model import Place, Scope, rfc3339, utc_datetime
+from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.periods import Cron, Epoch, EpochState, Every, Period
 from tornado_app.core.text import integer
 from tornado_app.core.validation import require
@@ -118,6 +122,24 @@ class End(msgspec.Struct):
     epoch: EpochRow
 
 
+class Disqualification(msgspec.Struct, omit_defaults=True):
+    """The player to leave out of the result, and the reason."""
+
+    user_id: PlayerId
+    reason: Reason
+    disqualified: Annotated[bool, msgspec.Meta(description="False takes it back.")] = True
+
+
+class Disqualified(msgspec.Struct):
+    """Whether the player is disqualified after the request. `changed`: whether the request changed it."""
+
+    period: PeriodName
+    epoch: int
+    user_id: PlayerId
+    disqualified: bool
+    changed: bool
+
+
 class Periods(Protocol):
     """The epochs of all boards, and their results. The methods raise DatabaseError."""
 
@@ -132,6 +154,9 @@ class Periods(Protocol):
 
     async def end_now(self, view: View) -> Epoch:
         """End the open epoch in some seconds; returns it with its end."""
+
+    async def disqualify(self, view: View, number: int, case: ModerationRequest, *, disqualified: bool) -> bool:
+        """Leave a player out of a result, or take that back; whether it changed anything. Raises ResultFinal."""
 
     async def page(self, view: View, number: int, *, after: int, limit: int) -> list[Place]:
         """Up to `limit` rows of a result after a place, in their order."""
@@ -178,6 +203,7 @@ class PeriodEndpoints:
         self._board = board
         self._periods = periods
         self._authenticator = authenticator
+        self._disqualification = Decoder(Disqualification)
 
     def routes(self) -> list[Route]:
         return routes_of(self)
@@ -297,6 +323,41 @@ class PeriodEndpoints:
         record("end_period", caller, board=view.board, period=view.period, epoch=epoch.number)
         body = End(view.period or "", _row(epoch, self._periods.now()))
         return Response(200, msgspec.json.encode(body), (JSON_TYPE, NO_STORE))
+
+    @handles(
+        Operation(
+            method="POST",
+            path="/api/v1/admin/periods/{period}/{epoch}/disqualify",
+            tag=TAG,
+            summary="Leave a player out of the result of an epoch that is not final; all-time and other epochs stay.",
+            outcomes={
+                200: Outcome(
+                    "The player's state after the request.",
+                    Disqualified("weekly", 15, "mallory", True, True),  # noqa: FBT003
+                    ("Cache-Control",),
+                )
+            },
+            errors=(*_FOUND, *CREDENTIALS, *BODY, InsufficientScope, PlayerNotFound, ResultFinal),
+            access=MODERATOR,
+            parameters=(_PERIOD, _EPOCH),
+            body=Disqualification("mallory", "Speed hack"),
+        )
+    )
+    async def disqualify(self, request: Request) -> Response:
+        caller = await self._authenticator.authenticate(request)
+        with refusals("disqualify", request, caller):
+            require(caller, Scope.ADMIN)
+            body = self._disqualification(request)
+            view, epoch = await self._epoch(request)
+            if not identity.is_user_id(body.user_id):
+                raise PlayerNotFound(reason="no_user_id", detail="the body does not contain a valid user id")
+            case = ModerationRequest(body.user_id, caller.user_id, body.reason)
+            changed = await self._periods.disqualify(view, epoch.number, case, disqualified=body.disqualified)
+        fields = {"board": view.board, "period": view.period, "epoch": epoch.number, "changed": changed}
+        verb = "disqualify" if body.disqualified else "requalify"
+        record(verb, caller, player=body.user_id, reason=body.reason, **fields)
+        answer = Disqualified(view.period or "", epoch.number, body.user_id, body.disqualified, changed)
+        return Response(200, msgspec.json.encode(answer), (JSON_TYPE, NO_STORE))
 
     def _view(self, request: Request) -> View:
         name, names = request.params["period"], [period.name for period in self._board().periods]

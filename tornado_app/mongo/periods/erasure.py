@@ -1,4 +1,6 @@
-"""Removes a player from the results of epochs. The player must be on no board any more.
+"""Removes a player from the results of epochs, and from their lists of disqualified players.
+
+The player must be on no board any more.
 
 A result that is being made may have read the player before: its rows may still be in a collection of another name, or
 in none. So the player is noted in each epoch that is marked with `sealing`; the epoch becomes final without the
@@ -31,6 +33,10 @@ class ResultEraser:
     async def erase(self, player: str, never: Collection[str] = ()) -> None:
         """Remove the player's rows from all results, also of boards that are not served, except the boards `never`, on
         which the player never was."""
+        named = {"disqualified.player": player}
+        await self._periods.update_many(
+            named, {"$pull": {"disqualified": {"player": player}}, "$currentDate": REVISION}
+        )
         note = {"$addToSet": {"erasing": player}, "$unset": {"sha256": ""}, "$currentDate": REVISION}
         await self._periods.update_many({"sealing": True}, note)
         names = await self._database.list_collection_names(filter={"name": {"$regex": f"^{PREFIX}"}})

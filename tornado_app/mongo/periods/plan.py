@@ -1,11 +1,12 @@
 """The plan of epochs in the database, and each process's copy of it.
 
     periods: {_id: "<board>.<period>.<epoch>", board, period, epoch, start, end?, state, sealing?, rows?, erased?,
-              sha256?, sealedAt?, erasing?, revision}
+              sha256?, sealedAt?, erasing?, disqualified?: [{player, by, reason, at}], revision}
 
 An epoch begins at the end of the one before; so one write moves both, and `start` is exact once the epoch is sealed.
 A change is made on the condition of the state and the end that it was decided from, so of two planners one wins.
-`sealing`: the result is being made. `erasing`: the players whose rows an erasure removes (erasure.py).
+`sealing`: the result is being made. `erasing`: the players whose rows an erasure removes (erasure.py). `disqualified`:
+those who are left out of the result (disqualification.py).
 `revision` is the cluster time of the document's last change. A process reads once a second which documents have a newer
 one; a version of the whole plan could not be written in the same write.
 """
@@ -63,6 +64,10 @@ class MalformedPlan(Exception):
     """A document of the plan that another program changed."""
 
 
+class _Disqualified(msgspec.Struct):
+    player: str
+
+
 class _Stored(msgspec.Struct):
     board: str
     period: str
@@ -76,6 +81,7 @@ class _Stored(msgspec.Struct):
     sealedAt: datetime | None = None  # noqa: N815  # a member of the document
     erased: int = 0
     erasing: list[str] = []
+    disqualified: list[_Disqualified] = []
 
 
 class SharedPlan:
@@ -100,6 +106,7 @@ class SharedPlan:
         """Create the indexes that `refresh` and an erasure use."""
         await self._periods.create_index([("revision", 1)])
         await self._periods.create_index([("sealing", 1)], sparse=True)
+        await self._periods.create_index([("disqualified.player", 1)], sparse=True)
 
     async def run(self) -> None:
         """Read the plan and measure the clock, until cancelled. An error is logged, and the next turn tries again."""
@@ -169,9 +176,11 @@ class SharedPlan:
         await self.refresh()
         return msgspec.structs.replace(epoch, end=end)
 
-    async def begin_sealing(self, view: View, epoch: Epoch) -> None:
-        """Record that the result of an epoch is being made. Raises PlanChanged."""
+    async def begin_sealing(self, view: View, epoch: Epoch) -> Sequence[str]:
+        """Record that the result of an epoch is being made: the players who are disqualified. Raises PlanChanged."""
         await self._change(view, epoch, {"sealing": True})
+        stored = await self._find(view, epoch.number)
+        return [] if stored is None else [each.player for each in stored.disqualified]
 
     async def erasing(self, view: View, number: int) -> tuple[Timestamp, Sequence[str]]:
         """The revision of an epoch, and the players whose rows an erasure removes. Raises PlanChanged."""
@@ -194,7 +203,7 @@ class SharedPlan:
     async def dropped(self, view: View, epochs: Iterable[Epoch]) -> None:
         """Record that the results of epochs are removed, or are not made. Raises PlanChanged."""
         changes = [
-            _update(_condition(view, epoch), {"state": EpochState.DROPPED} | _dates(start=epoch.start), _MARKS)
+            _update(_condition(view, epoch), {"state": EpochState.DROPPED} | _dates(start=epoch.start), _OF_RESULT)
             for epoch in epochs
         ]
         for batch in (changes[first : first + BATCH] for first in range(0, len(changes), BATCH)):
@@ -258,6 +267,9 @@ REVISION = {"revision": {"$type": "timestamp"}}
 
 _MARKS = ("sealing", "erasing")
 """The members that the end of a sealing removes."""
+
+_OF_RESULT = (*_MARKS, "disqualified")
+"""The members that the end of a result removes."""
 
 
 def _condition(view: View, epoch: Epoch) -> Document:

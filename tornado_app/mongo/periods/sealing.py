@@ -2,7 +2,8 @@
 
 Each step can be repeated by any process, and leads to the same result:
 
-1. The epoch is marked (`sealing`), so that an erasure knows of rows that it cannot see yet.
+1. The epoch is marked (`sealing`): from then on, no player can be disqualified, and an erasure knows of rows that it
+   cannot see yet.
 2. One aggregation makes the rows in a collection of its own. It reads at a time after the last write to the epoch.
 3. The collection is renamed to `results.<board>.<period>.<epoch>`, unless that exists. So a result is whole, and
    nothing replaces it, also not a process that was stopped meanwhile.
@@ -131,9 +132,9 @@ class Sealer:
 
     async def _seal(self, board: Board, view: View, epoch: Epoch) -> None:
         name = collection_of(view, epoch.number)
-        await self._plan.begin_sealing(view, epoch)
+        disqualified = await self._plan.begin_sealing(view, epoch)
         if name not in await self._database.list_collection_names(filter={"name": name}):
-            await self._make(board, view, epoch, name)
+            await self._make(board, view, epoch, name, disqualified)
         await self._database[name].create_index([("place", 1)], unique=True)
         await self._record(view, epoch)
 
@@ -153,14 +154,17 @@ class Sealer:
         what = "an epoch is sealed" if epoch.rows is None else "a result has a new digest after an erasure"
         log.info(what, extra={"epoch": key(view, epoch.number), "rows": rows, "sha256": sha256})
 
-    async def _make(self, board: Board, view: View, epoch: Epoch, name: str) -> None:
+    async def _make(self, board: Board, view: View, epoch: Epoch, name: str, disqualified: Sequence[str]) -> None:
         """Make the result of an epoch; another process may be faster."""
         unfinished = f"{name}.unfinished-{secrets.token_hex(4)}"
         players = documents.collection_of(board.name)
         await self._database.command(
             {
                 "aggregate": players,
-                "pipeline": [*result_rows(view.period or "", epoch.number, board.order), {"$out": unfinished}],
+                "pipeline": [
+                    *result_rows(view.period or "", epoch.number, board.order, disqualified),
+                    {"$out": unfinished},
+                ],
                 "cursor": {},
                 "allowDiskUse": True,
                 **await _hint(self._database[players], f"w.{view.period}.e", epoch.number),
@@ -198,8 +202,8 @@ class Sealer:
 _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]+$")
 
 
-def result_rows(period: str, number: int, order: Order) -> list[Document]:
-    """The pipeline on a board's players that makes the rows of an epoch's result.
+def result_rows(period: str, number: int, order: Order, disqualified: Sequence[str] = ()) -> list[Document]:
+    """The pipeline on a board's players that makes the rows of an epoch's result, without those who are disqualified.
 
     The score is in the slot, or among the earlier epochs of a slot that has moved on. As on the board, malformed
     documents of other programs are left out.
@@ -212,7 +216,13 @@ def result_rows(period: str, number: int, order: Order) -> list[Document]:
     before: Mapping[str, Any] = {"documents": ["unbounded", "current"]}
     first_place = {"$cond": [{"$eq": ["$before", "$score"]}, None, "$place"]}
     return [
-        {"$match": {f"w.{period}.e": {"$gte": number}, "hidden": {"$ne": True}, "_id": {"$type": "string"}}},
+        {
+            "$match": {
+                f"w.{period}.e": {"$gte": number},
+                "hidden": {"$ne": True},
+                "_id": {"$type": "string", "$nin": disqualified},
+            }
+        },
         {"$set": {"slot": {"$cond": [{"$eq": [f"{slot}.e", number]}, present, moved]}}},
         {
             "$project": {
