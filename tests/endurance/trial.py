@@ -18,7 +18,6 @@ from tests.endurance.environment import Environment
 from tests.endurance.faults import Fault
 from tests.endurance.observer import MORE_DESCRIPTORS, busiest, complaints, watching
 from tests.support.ledger import problems
-from tests.support.wait import wait_until
 
 PAUSE = 0.05
 PATIENCE = 40.0
@@ -160,14 +159,14 @@ def verdict_of(environment: Environment, *, history: bool) -> Verdict:
 
 
 def _results(database: Database[dict[str, Any]], last: int) -> dict[int, dict[str, int]]:
-    """The scores of players in the results of all epochs up to `last`, once they are final."""
-    known = {"period": PERIOD, "epoch": {"$lte": last}}
-    wait_until(
-        lambda: database["periods"].count_documents({**known, "state": "sealed"}) == last, MOST_UNTIL_SEALED, "results"
-    )
+    """The scores of players in the final results of epochs up to `last`, once all are final or should be."""
+    end = time.monotonic() + MOST_UNTIL_SEALED
+    sealed = {"period": PERIOD, "epoch": {"$lte": last}, "state": "sealed"}
+    while database["periods"].count_documents(sealed) < last and time.monotonic() < end:
+        time.sleep(PAUSE)
     return {
         epoch: {row["_id"]: row["score"] for row in database[f"results.main.{PERIOD}.{epoch}"].find()}
-        for epoch in range(1, last + 1)
+        for epoch in database["periods"].distinct("epoch", sealed)
     }
 
 
