@@ -107,6 +107,7 @@ async def _audit(
 
     from tornado_app.audit.auditor import Auditor
     from tornado_app.audit.report import Progress, Report
+    from tornado_app.mongo import definitions
     from tornado_app.mongo.ledger.audit import open_ledger
     from tornado_app.mongo.periods.audit import ResultScan
     from tornado_app.runtime.tasks import cancel_and_wait
@@ -127,6 +128,7 @@ async def _audit(
             ResultScan(scan.database),
             report.add,
             boards,
+            lambda board: definitions.recorded(scan.database, board),
             limit=config.rate_limit,
             since=options.since,
             progress=progress,

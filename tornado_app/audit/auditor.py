@@ -8,17 +8,18 @@ ledger has had the time to catch up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from tornado_app.audit.checks import Anomalies, Chain, Finding, Kind
-from tornado_app.audit.results import ResultRows
+from tornado_app.audit.results import ResultDoubt, ResultRows
 from tornado_app.core.abuse import Suspect
+from tornado_app.core.boards import MAIN, Board
 from tornado_app.core.ledger import ERASURES, Entry, PlayerBalance
 from tornado_app.core.model import rfc3339
-from tornado_app.core.periods import Epoch
+from tornado_app.core.periods import FinalResult
 from tornado_app.core.policies import RateLimit
 from tornado_app.core.slots import EpochKey
 
@@ -66,13 +67,19 @@ class Source(Protocol):
 class ResultSource(Protocol):
     """The results of epochs as an audit reads them."""
 
-    async def sealed(self, board: str) -> Mapping[EpochKey, Epoch]:
+    async def sealed(self, board: str) -> Mapping[EpochKey, FinalResult]:
         """The epochs of a board whose results are final and kept."""
 
     async def rows(
         self, board: str, epochs: Collection[EpochKey], after: str, last: str | None
     ) -> Mapping[str, Mapping[EpochKey, int]]:
         """The scores in the results of these epochs, by player: those after `after` up to `last`; None is no bound."""
+
+    async def has_row(self, board: str, epoch: EpochKey, player: str) -> bool:
+        """Whether a player has a row in a result."""
+
+    async def digest(self, board: str, epoch: EpochKey) -> tuple[int, str]:
+        """The number of rows of a result, and the SHA-256 over them."""
 
 
 class PlayerAudit:
@@ -105,7 +112,9 @@ class Counts(msgspec.Struct):
 
 
 class Auditor:
-    """One audit of these boards. `on_finding` receives each finding, `progress` the counts so far.
+    """One audit of these boards; `definition` reads the rule of one.
+
+    `on_finding` receives each finding, `progress` the counts so far.
 
     `recheck_seconds`: how long players who differ are read again, because a healthy ledger has a write within that
     time. `ledger_timeout`: how long the ledger may make no progress before a missing write is a difference.
@@ -117,6 +126,7 @@ class Auditor:
         results: ResultSource,
         on_finding: Callable[[Finding], None],
         boards: Sequence[str],
+        definition: Callable[[str], Awaitable[Board]],
         *,
         limit: RateLimit,
         recheck_seconds: float,
@@ -128,21 +138,26 @@ class Auditor:
         self._results = results
         self._on_finding = on_finding
         self._boards = boards
+        self._definition = definition
         self._limit = limit
         self._since = since
         self._progress = progress
         self._recheck = Recheck(
             source, self._open, self._report, self._rechecking, seconds=recheck_seconds, ledger_timeout=ledger_timeout
         )
-        self._sealed: Mapping[EpochKey, Epoch] = {}
-        self._rows: Mapping[str, Mapping[EpochKey, int]] = {}
+        self._board = MAIN
+        self._sealed: Mapping[EpochKey, FinalResult] = {}
+        self._rows: dict[str, Mapping[EpochKey, int]] = {}
+        self._doubts: list[ResultDoubt] = []
         self.counts = Counts()
 
     async def run(self) -> Counts:
         """Read everything once; the counts."""
         for board in self._boards:
             await self._erasures(board)
+            self._board = await self._definition(board)
             self._sealed = await self._results.sealed(board)
+            await self._digests(board)
             after: str | None = ERASURES
             while after is not None:
                 after = await self._page(board, after)
@@ -167,7 +182,7 @@ class Auditor:
         accounts = await self._source.accounts(board, after)
         last = accounts[-1].player if accounts else None
         waiting = {account.player: account for account in accounts}
-        self._rows = await self._results.rows(board, self._sealed, after, last)
+        self._rows = dict(await self._results.rows(board, self._sealed, after, last))
         doubtful: list[str] = []
         async for past in self._pasts(board, after, last, waiting):
             if past.chain.right:
@@ -177,7 +192,38 @@ class Auditor:
         self.counts.players += len(accounts)
         self._progress(self.counts)
         await self._recheck.run(board, [*doubtful, *waiting])
+        for player in list(self._rows):  # without entries
+            self._compare(ResultRows(player, self._board, self._sealed))
+        await self._confirm(board)
         return last
+
+    async def _digests(self, board: str) -> None:
+        """Compare each result with its digest, which an erasure changes, and then removes for some seconds."""
+        for epoch, final in self._sealed.items():
+            known: FinalResult | None = final
+            while known is not None and known.epoch.sha256 is not None:
+                if await self._results.digest(board, epoch) == (known.epoch.rows, known.epoch.sha256):
+                    break
+                before, known = known, (await self._results.sealed(board)).get(epoch)
+                if known == before:
+                    text = f"the result of {epoch[0]} {epoch[1]} is not the one that was sealed: its SHA-256 differs"
+                    self._on_finding(Finding(Kind.RESULT, "", text, board=board))
+                    break
+
+    def _compare(self, results: ResultRows) -> None:
+        self._doubts += results.doubts(self._rows.pop(results.player, {}))
+
+    async def _confirm(self, board: str) -> None:
+        """Report what differs in results, unless the player was erased or the result dropped since it was read."""
+        doubts, self._doubts = self._doubts, []
+        sealed = await self._results.sealed(board) if doubts else {}
+        for doubt in doubts:
+            player = doubt.finding.player
+            account = await self._source.account(board, player)
+            if doubt.epoch not in sealed or (account is not None and account.erased):
+                continue
+            if await self._results.has_row(board, doubt.epoch, player) if doubt.has_row else account is not None:
+                self._on_finding(doubt.finding)
 
     async def _pasts(
         self, board: str, after: str, last: str | None, waiting: dict[str, PlayerBalance]
@@ -198,8 +244,9 @@ class Auditor:
 
     def _open(self, board: str, player: str, account: PlayerBalance | None) -> PlayerAudit:
         chain = Chain(player, account, board=board, since=self._since)
+        hidden = account is not None and account.hidden
         anomalies = Anomalies(player, self._limit, board=board, since=self._since)
-        return PlayerAudit(chain, anomalies, ResultRows(player, board, self._sealed))
+        return PlayerAudit(chain, anomalies, ResultRows(player, self._board, self._sealed, hidden=hidden))
 
     def _rechecking(self, players: int) -> None:
         self.counts.rechecking = players
@@ -207,8 +254,8 @@ class Auditor:
 
     def _report(self, past: PlayerAudit) -> None:
         self.counts.folded += past.chain.folded
-        results = past.results.findings(self._rows.get(past.chain.player, {}))
-        for finding in (*past.chain.findings(), *results, *past.anomalies.findings()):
+        self._compare(past.results)
+        for finding in (*past.chain.findings(), *past.anomalies.findings()):
             self._on_finding(finding)
 
 

@@ -99,13 +99,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 class PlayerBalance(msgspec.Struct, frozen=True):
     """The score and last write in a player's document. None: another program wrote an invalid score or write id.
 
-    `write_id`: of the last write. `erased`: the last write was an erasure, and the delete has not followed.
+    `write_id`: of the last write. `erased`: the last write was an erasure, and the delete has not followed. `hidden`:
+    the player is on no board.
     """
 
     player: str
     score: int | None
     write_id: str | None
     erased: bool = False
+    hidden: bool = False
 
 
 _encode = msgspec.json.Encoder().encode

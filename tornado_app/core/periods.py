@@ -10,7 +10,7 @@ import functools
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
@@ -150,6 +150,13 @@ class Epoch(msgspec.Struct, frozen=True):
     sha256: str | None = None
     sealed_at: int | None = None
     erased: int = 0
+
+
+class FinalResult(NamedTuple):
+    """A sealed epoch, with the players who were left out of its result."""
+
+    epoch: Epoch
+    disqualified: frozenset[str] = frozenset()
 
 
 def zone(key: str) -> ZoneInfo:

@@ -16,7 +16,7 @@ from bson import MaxKey
 from pymongo import ReturnDocument
 from pymongo.errors import OperationFailure, PyMongoError
 
-from tornado_app.core.boards import MAIN, Board
+from tornado_app.core.boards import MAIN, Board, Order, Rule
 from tornado_app.core.errors import StartupError
 from tornado_app.mongo.client import preflight
 from tornado_app.mongo.client.driver import DURABLE, Client
@@ -40,6 +40,13 @@ async def record(client: Client, database: str, board: Board) -> None:
             await _record(client[database], board)
     except PyMongoError as error:
         raise StartupError(preflight.explain(error, database)) from error
+
+
+async def recorded(database: Any, name: str) -> Board:
+    """A board with the rule and the order that the database records. Raises PyMongoError."""
+    with pymongo.timeout(TIMEOUT):
+        found = await database[METADATA].find_one({"_id": f"board.{name}"}) or _definition(MAIN)
+    return Board(name, Rule(found["rule"]), Order(found["order"]))
 
 
 async def _record(database: Any, board: Board) -> None:

@@ -44,6 +44,8 @@ _OPTIONS: dict[str, Any] = {"read_concern": ReadConcern("majority"), "codec_opti
 _PLAYED: Document = {"$or": [{name: {"$exists": True}} for name in ("score", "seq", "h")]}
 """Not those of players whose first write on a board is under way, or was refused (mongo/players/records.py)."""
 
+_FIELDS = BALANCE_FIELDS | {"hidden": 1}
+
 TIMEOUT = 20.0
 """Timeout of one query, or of one page of it, in seconds."""
 
@@ -100,14 +102,14 @@ class LedgerScan:
     async def accounts(self, board: str, after: str) -> Sequence[PlayerBalance]:
         """A page of a board's players, from the one after `after` on; empty at the end."""
         with pymongo.timeout(TIMEOUT):
-            found = self._players(board).find({"_id": {"$gt": after}, **_PLAYED}, BALANCE_FIELDS)
+            found = self._players(board).find({"_id": {"$gt": after}, **_PLAYED}, _FIELDS)
             found = found.sort("_id", 1).limit(self._page_size)
             return [_account(document) for document in await found.to_list(None)]
 
     async def account(self, board: str, player: str) -> PlayerBalance | None:
         """One player, as it is now."""
         with pymongo.timeout(TIMEOUT):
-            document = await self._players(board).find_one({"_id": player, **_PLAYED}, BALANCE_FIELDS)
+            document = await self._players(board).find_one({"_id": player, **_PLAYED}, _FIELDS)
         return None if document is None else _account(document)
 
     def lines(self, board: str, after: str, last: str | None) -> AsyncIterator[tuple[str, Any, Entry | None]]:
@@ -191,7 +193,13 @@ async def _outside(collection: Any, index: list[tuple[str, int]], ranges: Sequen
 def _account(document: Document) -> PlayerBalance:
     last = last_entry(document)
     erased = last is not None and last.kind == WriteKind.ERASE
-    return PlayerBalance(document["_id"], balance_of(document), None if last is None else last.write_id, erased)
+    return PlayerBalance(
+        document["_id"],
+        balance_of(document),
+        None if last is None else last.write_id,
+        erased,
+        document.get("hidden") is True,
+    )
 
 
 def _entry(document: Document) -> Entry | None:
