@@ -120,6 +120,7 @@ def test_autoscaler_with_sockets_scales_up_and_down(
     wait_for_pods(leaderboards, 5)
 
     sockets.open["arcade"] = 11_000
+    wait_until(lambda: sockets_per_pod(leaderboards) == 11_000 // 3, TIMEOUT, "it has the sockets of three pods")
     wait_for_pods(leaderboards, 3)
     leaderboards.wait("True", "ValidMetricFound", "AutoscalingActive")
     assert any(path.format(leaderboards.namespace) in request for request in metrics_api.requests)
@@ -134,6 +135,15 @@ def another(name: str) -> Object:
     """A Leaderboard with its own database and without an autoscaler."""
     mongo = {"name": "arcade-mongo", "key": "uri"}
     return leaderboard(name, database={"connectionSecretRef": mongo, "name": name}, replicas=3)
+
+
+def sockets_per_pod(leaderboards: Leaderboards) -> int | None:
+    """What the autoscaler used last. After a scaling, it has the sockets of some of the former pods at first."""
+    for metric in leaderboards.get("horizontalpodautoscaler")["status"].get("currentMetrics") or ():
+        value = metric.get(metric["type"].lower(), {}).get("current", {}).get("averageValue", "")
+        if value:
+            return int(value[:-1]) // 1000 if value.endswith("m") else int(value)
+    return None
 
 
 def wait_for_pods(leaderboards: Leaderboards, pods: int) -> None:

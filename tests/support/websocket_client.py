@@ -72,7 +72,8 @@ def add(service, user, points):
 def register(service, user=None, **profile):
     """A player with no points yet."""
     user = user or new_user()
-    assert service.call("PUT", f"/api/v1/players/{user}", profile, token=SERVER).status in (200, 201)
+    answer = service.call("PUT", f"/api/v1/players/{user}", profile, token=SERVER)
+    assert answer.status in (200, 201), answer
     return user
 
 
