@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.service.test_boards import boards_file, score, serve  # noqa: F401  # fixtures
+from tests.support.audit import options as audit_options
 from tests.support.board_harness import ROOMY
 from tests.support.fail_points import failing_commands
 from tests.support.openapi import OPERATIONS, check, resolve
 from tests.support.service import token
 from tests.support.wait import wait_until
+from tornado_app import audit
 from tornado_app.core.boards import Board, View
 from tornado_app.core.errors import DatabaseError, StartupError
 from tornado_app.core.model import Action, Profile
@@ -287,3 +290,41 @@ def test_refused_disqualification_says_why(serve, boards_file):  # noqa: F811
     recorded = [(event.get("player"), event.get("reason"), event.get("changed")) for event in events]
     assert recorded.count(("alice", "speed hack", True)) == 1
     assert sum(event.get("event") == "moderation_refused" for event in events) == 5
+
+
+def test_audit_proves_results_after_every_kind_of_moderation(serve, boards_file, mongo_database):  # noqa: F811
+    kart = {"rule": "best", "order": "ascending"}
+    boards_file.write(main={"periods": {"season": {}}}, kart={**kart, "periods": {"season": {}}})
+    service = serve()
+    moderator = token("mod", scope=MODERATOR)
+
+    def moderate(path, **body):
+        answer = service.post(path, {"reason": "speed hack", **body}, token=moderator)
+        assert answer.status in (200, 204), answer.json
+
+    for board in ("main", "kart"):
+        for number, user in enumerate(("alice", "bob", "carol", "dave", "erin", "frank")):
+            for n, value in enumerate((30, 20 + number, 25)):
+                path, body = f"/boards/{board}/api/v1/scores", {"points" if board == "main" else "score": value}
+                ids = {"Idempotency-Key": f"{user}-{n}"}
+                assert service.post(path, body, token=token(user), headers=ids).status == 200
+        moderate(f"/boards/{board}/api/v1/admin/players/carol/take-back", action_id="carol-1")
+        moderate(f"/boards/{board}/api/v1/admin/periods/season/1/disqualify", user_id="dave")
+    moderate("/api/v1/admin/players/bob/hide")
+    moderate("/api/v1/admin/players/erin/erase")
+    for board in ("main", "kart"):
+        moderate(f"/boards/{board}/api/v1/admin/periods/season/end")
+    results = {board: f"/boards/{board}/api/v1/periods/season/1" for board in ("main", "kart")}
+    for result in results.values():
+        wait_until(lambda result=result: service.get(result).json["state"] == "sealed", 60, what="the result")
+    moderate("/api/v1/admin/players/frank/erase")
+    moderate("/api/v1/admin/players/bob/show")
+    for result in results.values():
+        wait_until(lambda result=result: service.get(result).json["sha256"] is not None, 20, what="the new digest")
+    assert rows(service, f"{results['main']}/leaderboard") == {"alice": (2, 75), "carol": (3, 55)}
+    assert rows(service, f"{results['kart']}/leaderboard") == {"alice": (1, 20), "carol": (2, 25)}
+    uri, name = mongo_database
+    out = io.StringIO()
+    flags = ("--mongodb-uri", uri, "--mongodb-database", name, "--rate-limit", "1000/60s")
+    assert audit.run(audit_options(*flags), out=out, err=io.StringIO()) == 0, out.getvalue()
+    assert ", 0 differences" in out.getvalue()
