@@ -87,9 +87,9 @@ class Program:
         assert self._process is not None
         return self._process.pid
 
-    def wait_for(self, text: str) -> str:
+    def wait_for(self, text: str, seconds: float = START_SECONDS) -> str:
         """The first line of its output with that text. Raises Failed if it exits before, or takes too long."""
-        for _ in until(START_SECONDS, f"{self._command[0]} says {text!r}"):
+        for _ in until(seconds, f"{self._command[0]} says {text!r}"):
             output = self.log.read_text(encoding="utf-8", errors="replace")
             lines = [line for line in output.splitlines(keepends=True) if text in line and line.endswith("\n")]
             if lines:

@@ -21,7 +21,7 @@ from tornado_app.auth import keys, minting
 
 READY = "leaderboard ready at "
 TAKEN_OVER = 500
-"""Players a second that the ledger takes over at least."""
+"""Players a second that a starting service indexes, reads and adds to the ledger at least."""
 
 TOKEN_SECONDS = 6 * 3600.0
 
@@ -102,14 +102,15 @@ class Stage:
             boards.write_text(json.dumps({"boards": {"main": {"periods": periods}}}), encoding="ascii")  # JSON is YAML
             flags = ("--boards-file", str(boards), *flags)
         program = self._stack.enter_context(self.service_process(base, flags, module))
-        address, metrics = re.findall(r"https?://[^\s)]+", program.wait_for(READY))
+        patience = START_SECONDS + idle / TAKEN_OVER
+        address, metrics = re.findall(r"https?://[^\s)]+", program.wait_for(READY, patience))
         found = System(
             "this service", address, address.replace("http", "ws", 1) + "/ws/scoreboard",
             {"server": program.pid, "mongod": base.pid}, "/api/score",
             "Authorization: Bearer {token}\nContent-Type: application/json\nIdempotency-Key: {id}",
             metrics, players=self._tokens(players), base=base,
         )  # fmt: skip
-        for _ in until(START_SECONDS + idle / TAKEN_OVER, "the ledger has taken over the players"):
+        for _ in until(patience, "the ledger has taken over the players"):
             if found.metric("leaderboard_ledger_entries_total") >= players + idle:
                 return found
         raise AssertionError("until() raises at its end")
