@@ -103,6 +103,16 @@ async def test_epoch_that_was_open_when_its_period_was_removed_has_its_result_wh
     ]
 
 
+async def test_period_is_planned_beside_one_with_an_epoch_in_each_turn_that_its_board_has_already(make_process, clock):
+    fast = Period("fast", Every("1s", datetime(2039, 1, 1)))  # noqa: DTZ001  # is local
+    process = make_process(Board(periods=(fast,)))
+    await process.planner.plan()
+    process.boards = (Board(periods=(fast,)), Board(periods=(fast, Period("season"))))  # as while it is rebuilt
+    clock.time += 1000
+    await process.planner.plan()
+    assert process.plan.current.open(View("main", "season"), clock.time).number == 1
+
+
 async def test_period_with_many_missed_epochs_does_not_keep_another_from_its_own(make_process, clock, monkeypatch):
     monkeypatch.setattr(planner, "MAX_ADDED", 2)
     process = make_process(Board(periods=(Period("hourly", Cron("0 * * * *")), Period("daily", Cron("0 0 * * *")))))

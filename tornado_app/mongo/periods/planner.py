@@ -106,7 +106,12 @@ class Planner:
             await self._continue_each(urgent)
 
     def _periods(self) -> list[tuple[View, Period]]:
-        return [(View(board.name, period.name), period) for board in self._boards() for period in board.periods]
+        """Each once: a board that is served and about to be served with other periods is in `boards` twice."""
+        found: dict[View, Period] = {}
+        for board in self._boards():
+            for period in board.periods:
+                found.setdefault(View(board.name, period.name), period)
+        return list(found.items())
 
     def _ends_before(self, view: View, moment: int) -> bool:
         """Whether no epoch of a period is known that is open at a time, and none after it."""
