@@ -156,13 +156,19 @@ async def test_erasure_removes_the_player_from_the_list_also_of_a_final_result(p
     assert await periods.process.plan.epoch(HOURLY, 1) == before
 
 
-async def test_disqualification_during_an_erasure_leaves_no_trace(periods, monkeypatch):
+@pytest.mark.parametrize("sealed", [False, True], ids=["not sealed", "sealed meanwhile"])
+async def test_disqualification_during_an_erasure_leaves_no_trace(periods, monkeypatch, sealed):
     add = periods.disqualifications._add  # between its two steps
+    if sealed:
+        await periods.end()
 
     async def erased_before(epoch, case):
         await periods.database["players"].delete_one({"_id": "bob"})
         await periods.erase("bob")
-        return await add(epoch, case)
+        added = await add(epoch, case)
+        if sealed:
+            await periods.seal()
+        return added
 
     monkeypatch.setattr(periods.disqualifications, "_add", erased_before)
     with pytest.raises(PlayerNotFound):

@@ -43,7 +43,7 @@ class Disqualifications:
             try:
                 await self._check_player(view, case.user_id)
             except PlayerNotFound:  # an erasure may have looked at this epoch before
-                await self._remove(epoch, case.user_id)
+                await self._remove({"_id": epoch["_id"]}, case.user_id)  # also if its result is being made by now
                 raise
         return change
 
