@@ -17,6 +17,7 @@ from tornado_app.core.periods import Cron, EpochState, Period
 from tornado_app.core.plan import GRACE
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.periods import erasure as module
+from tornado_app.mongo.periods import sealing
 from tornado_app.mongo.periods.erasure import ResultEraser
 from tornado_app.mongo.periods.plan import PlanChanged
 from tornado_app.mongo.periods.results import Results
@@ -239,6 +240,24 @@ async def test_row_that_an_erasure_left_is_removed_by_the_sealing_process(period
     await periods.seal()
     assert await periods.places() == {"alice": 1, "carol": 3}
     assert await periods.digested()
+
+
+async def test_epoch_is_sealed_before_all_digests_that_an_erasure_removed_are_computed(periods, clock, monkeypatch):
+    monkeypatch.setattr(sealing, "DIGESTS", 0.0)
+    for number in (2, 3):
+        await periods.seal()
+        await periods.database["players"].update_many({}, {"$set": {"w.hourly.e": number}})
+        clock.time += HOUR
+        await periods.process.seal_after(GRACE)
+    await periods.erase()
+    clock.time += HOUR
+    await periods.process.seal_after(GRACE)  # two turns, and one digest in each
+    states = [(await periods.epoch(number=number)).sha256 is None for number in (1, 2, 3)]
+    assert states == [False, False, True]
+    assert (await periods.epoch(number=4)).state is EpochState.SEALED
+    await periods.process.plan.refresh()
+    await periods.seal()
+    assert await periods.digested(number=3)
 
 
 async def test_result_that_is_dropped_before_its_digest_is_computed_has_none(periods):

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -38,6 +39,10 @@ log = logging.getLogger("leaderboard.periods")
 
 NAMESPACE_EXISTS = 48
 
+DIGESTS = 1.0
+"""Seconds after which no other missing digest is computed before what is due is sealed: an erasure from many results
+with many rows would delay that by minutes."""
+
 SCANNED_FROM = 10
 """Part of the players from which on a scan of all of them is faster than the index: one in so many."""
 
@@ -56,7 +61,8 @@ class Sealer:
         self._seen: dict[View, dict[int, tuple[int, int]]] = {}
 
     async def run_once(self, boards: Sequence[Board]) -> None:
-        """Seal what is due, oldest first; drop what is older than the results that are kept; compute missing digests.
+        """Seal what is due, oldest first; drop what is older than the results that are kept; compute missing digests
+        until `DIGESTS` seconds are over.
 
         A period that fails does not keep the others from it; the first error is raised at the end.
         """
@@ -71,11 +77,14 @@ class Sealer:
                     await self._drop_old(period, view)
                 except (PyMongoError, PlanChanged) as error:
                     errors.append(error)
+        started = time.monotonic()
         for view, epoch in self._without_digest():
             try:
                 await self._record(view, epoch)
             except (PyMongoError, PlanChanged) as error:
                 errors.append(error)
+            if time.monotonic() - started > DIGESTS:
+                break
         if errors:
             raise errors[0]
 
