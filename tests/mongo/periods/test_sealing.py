@@ -299,6 +299,17 @@ async def test_results_beyond_those_that_are_kept_are_dropped(make_process, cloc
     assert (dropped.state, dropped.rows) == (EpochState.DROPPED, 0)
 
 
+async def test_board_that_is_not_served_with_other_periods_yet_keeps_its_results(make_process, clock):
+    served, wanted = (Board(periods=(Period("hourly", Cron("0 * * * *"), keep=keep),)) for keep in (2, 1))
+    process = make_process(served, wanted)
+    await process.planner.plan()
+    for _ in range(2):
+        clock.time += HOUR
+        await process.planner.plan()
+        await process.seal_after(GRACE)
+    assert [epoch.state for epoch in process.plan.current.epochs[HOURLY]][:2] == [EpochState.SEALED] * 2
+
+
 async def test_missed_epochs_of_which_newer_results_are_kept_have_none(make_process, clock, database, results):
     process = make_process()
     await reach_third_epoch(process, clock, keep=2)

@@ -25,7 +25,7 @@ from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.ledger.lease import TTL, Lease, LeaseLost
 from tornado_app.mongo.periods.clock import Clock
 from tornado_app.mongo.periods.plan import INTERVAL, MalformedPlan, PlanChanged, SharedPlan
-from tornado_app.mongo.periods.sealing import Sealer
+from tornado_app.mongo.periods.sealing import Sealer, periods_of
 from tornado_app.runtime.tasks import jittered, run_until_first_exits
 
 log = logging.getLogger("leaderboard.periods")
@@ -106,12 +106,7 @@ class Planner:
             await self._continue_each(urgent)
 
     def _periods(self) -> list[tuple[View, Period]]:
-        """Each once: a board that is served and about to be served with other periods is in `boards` twice."""
-        found: dict[View, Period] = {}
-        for board in self._boards():
-            for period in board.periods:
-                found.setdefault(View(board.name, period.name), period)
-        return list(found.items())
+        return [(view, period) for view, (_, period) in periods_of(self._boards()).items()]
 
     def _ends_before(self, view: View, moment: int) -> bool:
         """Whether no epoch of a period is known that is open at a time, and none after it."""

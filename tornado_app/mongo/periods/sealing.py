@@ -67,16 +67,14 @@ class Sealer:
         A period that fails does not keep the others from it; the first error is raised at the end.
         """
         errors: list[Exception] = []
-        served = {View(board.name, period.name) for board in boards for period in board.periods}
-        self._seen = {view: seen for view, seen in self._seen.items() if view in served}
-        for board in boards:
-            for period in board.periods:
-                view = View(board.name, period.name)
-                try:
-                    await self._seal_due(board, period, view)
-                    await self._drop_old(period, view)
-                except (PyMongoError, PlanChanged) as error:
-                    errors.append(error)
+        periods = periods_of(boards)
+        self._seen = {view: seen for view, seen in self._seen.items() if view in periods}
+        for view, (board, period) in periods.items():
+            try:
+                await self._seal_due(board, period, view)
+                await self._drop_old(period, view)
+            except (PyMongoError, PlanChanged) as error:
+                errors.append(error)
         started = time.monotonic()
         for view, epoch in self._without_digest():
             try:
@@ -206,6 +204,16 @@ class Sealer:
 
     def _known(self, view: View) -> Sequence[Epoch]:
         return () if self._plan.current is None else self._plan.current.epochs.get(view, ())
+
+
+def periods_of(boards: Sequence[Board]) -> dict[View, tuple[Board, Period]]:
+    """The periods of boards, each once: a board that is served, and about to be served with other periods, is there
+    twice, and its present definition first."""
+    found: dict[View, tuple[Board, Period]] = {}
+    for board in boards:
+        for period in board.periods:
+            found.setdefault(View(board.name, period.name), (board, period))
+    return found
 
 
 _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]+$")
