@@ -260,6 +260,20 @@ async def test_epoch_is_sealed_before_all_digests_that_an_erasure_removed_are_co
     assert await periods.digested(number=3)
 
 
+async def test_row_in_a_result_of_a_process_that_knows_no_notes_is_removed(periods):
+    """As of a former version during a rolling update, which sealed an epoch with a note."""
+    await periods.seal()
+    await periods.database["periods"].update_one(
+        {"_id": "main.hourly.1"},
+        {"$set": {"sealing": True, "erasing": ["bob"]}, "$currentDate": {"revision": {"$type": "timestamp"}}},
+    )
+    await periods.process.plan.refresh()
+    await periods.seal()
+    assert await periods.places() == {"alice": 1, "carol": 3}
+    assert await periods.digested()
+    assert (await periods.epoch()).erased == 1
+
+
 async def test_result_that_is_dropped_before_its_digest_is_computed_has_none(periods):
     await periods.seal()
     await periods.erase()

@@ -305,7 +305,7 @@ def _epoch(stored: _Stored) -> Epoch:
         milliseconds(stored.end),
         stored.state,
         stored.rows,
-        stored.sha256,
+        None if stored.erasing else stored.sha256,  # a former version may have recorded one in spite of the note
         milliseconds(stored.sealedAt),
         stored.erased,
     )
