@@ -10,6 +10,7 @@ from bson import Timestamp
 from tests.support.periods import HOUR, START
 from tests.support.wait import eventually
 from tornado_app.core.boards import View
+from tornado_app.core.model import utc_datetime
 from tornado_app.core.periods import Epoch, EpochState
 from tornado_app.core.plan import NOTICE, VALID
 from tornado_app.mongo.periods.clock import DatabaseClock
@@ -44,6 +45,28 @@ async def test_plan_that_did_not_change_is_valid_for_longer_and_not_reported(cli
     await plan.refresh()
     assert [len(change.epochs) for change in changes] == [0, 1]
     assert plan.current.known_at == START + 460
+
+
+async def test_change_of_a_period_leaves_the_epochs_of_others_as_they_are(make_process):
+    process = make_process()
+    await process.planner.plan()
+    before = process.plan.current.epochs
+    await process.plan.dropped(SEASON, before[SEASON])
+    after = (await process.plan.refresh()).epochs
+    assert after[SEASON] == ()
+    assert after[HOURLY] is before[HOURLY]
+
+
+async def test_epochs_that_were_read_with_a_malformed_one_are_planned_once_that_is_restored(make_process, database):
+    process, reader = make_process(), make_process()
+    await reader.plan.refresh()
+    await process.planner.plan()
+    season = {"_id": "main.season.1"}
+    await database["periods"].update_one(season, {"$set": {"start": "today"}})
+    with pytest.raises(MalformedPlan):
+        await reader.plan.refresh()
+    await database["periods"].update_one(season, {"$set": {"start": utc_datetime(START)}})
+    assert await reader.plan.refresh() == process.plan.current
 
 
 async def test_epoch_is_added_by_one_of_two_planners(make_process):

@@ -131,8 +131,10 @@ class SharedPlan:
         since = {} if self._latest is None else {"revision": {"$gte": Timestamp(self._latest.time - OVERLAP, 0)}}
         with pymongo.timeout(TIMEOUT):
             found = await self._periods.find(since or {"state": {"$ne": EpochState.DROPPED}}).to_list(None)
-        if self._apply(found) or self.current is None:
-            self.current = Plan(self._epochs(), known_at)
+        changed = self._apply(found)
+        if changed or self.current is None:
+            known = {} if self.current is None else self.current.epochs
+            self.current = Plan({**known, **self._epochs(changed)}, known_at)
             self._on_change(self.current)
         elif known_at > self.current.known_at:
             self.current = msgspec.structs.replace(self.current, known_at=known_at)
@@ -236,26 +238,34 @@ class SharedPlan:
         if done.matched_count == 0:
             raise PlanChanged
 
-    def _apply(self, found: list[Document]) -> bool:
-        """Whether a document is newer than the known one."""
-        changed = False
-        for document in found:
-            known = self._stored.get(document["_id"])
-            if known is not None and known.revision == document.get("revision"):
-                continue  # read before, as reads overlap
-            stored = _decoded(document)
+    def _apply(self, found: list[Document]) -> set[View]:
+        """The periods of which a document is newer than the known one."""
+        changed = set[View]()
+        # All are decoded first: a malformed one must not leave others that are known, and not in the plan.
+        for name, stored in [(each["_id"], _decoded(each)) for each in found if not self._is_known(each)]:
+            known = self._stored.get(name)
             self._latest = max(self._latest or stored.revision, stored.revision)
+            if known is not None and known.revision > stored.revision:
+                continue
             if stored.state is EpochState.DROPPED:
-                changed = self._stored.pop(document["_id"], None) is not None or changed
-            elif known is None or known.revision < stored.revision:
-                self._stored[document["_id"]] = stored
-                changed = True
+                self._stored.pop(name, None)
+            else:
+                self._stored[name] = stored
+            if known is not None or stored.state is not EpochState.DROPPED:
+                changed.add(View(stored.board, stored.period))
         return changed
 
-    def _epochs(self) -> dict[View, tuple[Epoch, ...]]:
-        found: dict[View, list[Epoch]] = {}
-        for stored in sorted(self._stored.values(), key=lambda each: each.epoch):
-            epochs = found.setdefault(View(stored.board, stored.period), [])
+    def _is_known(self, document: Document) -> bool:
+        """Whether this version of a document was read before, as reads overlap."""
+        known = self._stored.get(document["_id"])
+        return known is not None and known.revision == document.get("revision")
+
+    def _epochs(self, views: set[View]) -> dict[View, tuple[Epoch, ...]]:
+        """The epochs of these periods: those of all would take 26 ms with 300 periods, after each change of one."""
+        found: dict[View, list[Epoch]] = {view: [] for view in views}
+        known = [stored for stored in self._stored.values() if (stored.board, stored.period) in found]
+        for stored in sorted(known, key=lambda each: each.epoch):
+            epochs = found[View(stored.board, stored.period)]
             epoch = _epoch(stored)
             before = epochs[-1].end if epochs and epochs[-1].number == epoch.number - 1 else None
             epochs.append(epoch if before is None else msgspec.structs.replace(epoch, start=before))
