@@ -131,7 +131,12 @@ async def test_disqualify_leaves_the_player_out_and_undo_takes_it_back(command, 
     async with connect(mongo_database[0]) as client:
         (listed,) = (await client[mongo_database[1]]["periods"].find_one({"_id": "kart.hourly.3"}))["disqualified"]
     assert (listed["player"], listed["by"], listed["reason"]) == ("b", "leaderboard period", "speed hack")
+    code, out, err = await command("disqualified", *flags[1:6])
+    (line,) = [json.loads(line) for line in out.splitlines()]
+    assert (code, err, line.pop("at")[-1]) == (0, "", "Z")
+    assert line == {"player": "b", "by": "leaderboard period", "reason": "speed hack"}
     assert (await command(*flags, "--undo"))[1] == "b is now not disqualified in epoch 3 of hourly\n"
+    assert (await command("disqualified", *flags[1:6]))[:2] == (0, "")
     with pytest.raises(StartupError, match="does not change any more"):
         await command(*flags[:5], "1", *flags[6:])
 
@@ -144,6 +149,8 @@ async def test_disqualify_leaves_the_player_out_and_undo_takes_it_back(command, 
         (("results", "season"), "season does not have a sealed epoch: see leaderboard period list"),
         (("results", "hourly", "--board", "kart", "--epoch", "2"), "hourly does not have a result of epoch 2"),
         (("disqualify", "season", "--player", "b"), "disqualify needs --epoch, --player and --reason"),
+        (("disqualified", "season"), "disqualified needs --epoch"),
+        (("disqualified", "season", "--epoch", "9"), "no such epoch"),
     ],
 )
 async def test_action_that_is_impossible_says_why(command, flags, problem):

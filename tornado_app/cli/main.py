@@ -221,7 +221,7 @@ def _parser() -> Parser:
     export.add_options(add("export", export.run, about, epilog=export.EXAMPLES))
     about = "show, release or drop the database of an installation, by the owner recorded in it"
     database.add_options(add("database", database.run, about, epilog=database.EXAMPLES))
-    about = "list the epochs of periods, end the open one, write a result as JSON Lines or CSV, or disqualify a player"
+    about = "list the epochs of periods, end the open one, write a result as JSON Lines or CSV, disqualify players"
     period.add_options(add("period", period.run, about, epilog=period.EXAMPLES))
     watch = add("watch", _watch, "show the board live in this terminal, or as lines in a pipe", epilog=_WATCH)
     address = "the service's address (default: http://127.0.0.1:8000)"

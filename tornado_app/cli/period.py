@@ -1,4 +1,4 @@
-"""`leaderboard period`: lists the epochs of periods, ends the open one, writes the result of one, disqualifies."""
+"""`leaderboard period`: lists the epochs of periods, ends the open one, writes a result, disqualifies players."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tornado_app.core.plan import Plan, is_open
 if TYPE_CHECKING:  # the driver is loaded when the command runs
     from tornado_app.mongo.client.driver import Client
 
-ACTIONS = ("list", "end", "results", "disqualify")
+ACTIONS = ("list", "end", "results", "disqualify", "disqualified")
 
 BY = "leaderboard period"
 """Who disqualifies by this command."""
@@ -34,6 +34,8 @@ EXAMPLES = """examples:
       the open epoch ends in five seconds, and the next one begins
   leaderboard period disqualify weekly --epoch 14 --player mallory --reason "speed hack"
       an epoch without a final result leaves the player out of it; --undo takes it back
+  leaderboard period disqualified weekly --epoch 14
+      the disqualified players as JSON Lines, with moderator, reason and time
   leaderboard period results weekly --board kart --epoch 14 --format csv --output kart-14.csv
       the rows of a sealed epoch
 
@@ -49,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("period", nargs="?", metavar="PERIOD", help="the period, of all actions but list")
     about = "board of the period (default: main; of list, all)"
     parser.add_argument("--board", metavar="NAME", help=about)
-    about = "epoch of disqualify, or of the results (default: the last sealed one)"
+    about = "epoch of disqualify and disqualified, or of the results (default: the last sealed one)"
     parser.add_argument("--epoch", type=int, metavar="N", help=about)
     parser.add_argument("--player", metavar="ID", help="user id of the player to disqualify")
     parser.add_argument("--reason", metavar="TEXT", help="why the player is disqualified")
@@ -69,6 +71,8 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
         raise StartupError(f"name the period: leaderboard period {options.action} PERIOD")
     if options.action == "disqualify" and not (options.epoch and options.player and options.reason):
         raise StartupError("disqualify needs --epoch, --player and --reason")
+    if options.action == "disqualified" and options.epoch is None:
+        raise StartupError("disqualified needs --epoch")
     with opened(options.output, out or sys.stdout) as file:
         return asyncio.run(_connected(config, options, file, err or sys.stderr))
 
@@ -107,6 +111,9 @@ async def _connected(config: Config, options: argparse.Namespace, out: IO[str], 
         if options.action == "disqualify":
             out.write(await _disqualify(client, database, view, options))
             return 0
+        if options.action == "disqualified":
+            out.writelines(await _disqualified(client, database, view, options.epoch))
+            return 0
         return await _write(client, database, view, _sealed(plan, view, options.epoch), options.format, out, err)
 
 
@@ -125,6 +132,22 @@ async def _disqualify(client: Client, database: str, view: View, options: argpar
     return (
         f"{options.player} {'is now' if changed else 'was already'} {state} in epoch {options.epoch} of {view.period}\n"
     )
+
+
+async def _disqualified(client: Client, database: str, view: View, number: int) -> list[str]:
+    """A line of JSON for each disqualified player of an epoch."""
+    import msgspec
+
+    from tornado_app.mongo.periods.disqualification import Disqualifications
+    from tornado_app.mongo.players.documents import milliseconds
+
+    try:
+        listed = await Disqualifications(client, database).listed(view, number)
+    except LeaderboardError as error:
+        raise StartupError(str(error)) from None
+    return [
+        msgspec.json.encode({**each, "at": rfc3339(milliseconds(each["at"]) or 0)}).decode() + "\n" for each in listed
+    ]
 
 
 def _rows(plan: Plan, now: int, board: str | None) -> list[str]:

@@ -47,6 +47,16 @@ class Disqualifications:
                 raise
         return change
 
+    async def listed(self, view: View, number: int) -> list[Document]:
+        """The disqualified players of an epoch: {player, by, reason, at}, in the order in which they were disqualified.
+
+        Raises PeriodNotFound and PyMongoError.
+        """
+        found = await self._periods.find_one({"_id": key(view, number)}, {"disqualified": 1})
+        if found is None:
+            raise PeriodNotFound("The period has no such epoch.")
+        return list(found.get("disqualified", ()))
+
     async def _check_player(self, view: View, player: str) -> None:
         players = self._database[documents.collection_of(view.board)]
         if await players.find_one({"_id": player, "erased": {"$ne": True}}, {"_id": 1}) is None:
