@@ -65,6 +65,15 @@ def season(service, number="current"):
     return period[number]
 
 
+def exported(service, user):
+    """The export of a player, which the API's description must allow."""
+    answer = service.get(f"/api/v1/admin/players/{user}/export", token=token(user))
+    assert answer.status == 200, answer.json
+    described = resolve(OPERATIONS["getV1AdminPlayersExport"][2]["responses"]["200"])["content"]
+    check(answer.json, described["application/json"]["schema"])
+    return answer.json
+
+
 def disqualify(service, *bodies, caller=MODERATOR, epoch=1):
     """The answers to these requests."""
     path = f"/api/v1/admin/periods/season/{epoch}/disqualify"
@@ -190,6 +199,11 @@ def test_epoch_from_its_first_score_to_its_result(serve, boards_file, mongo_data
 
     (answer,) = disqualify(service, {"user_id": "mallory", "reason": "appeal", "disqualified": False})
     assert (answer.status, answer.json["error"]) == (409, "result_final")
+
+    (row,) = exported(service, "bob")["results"]
+    assert (row["board"], row["period"], row["epoch"], row["place"], row["score"]) == ("main", "season", 1, 3, 3)
+    (listed,) = exported(service, "mallory")["disqualified"]
+    assert (listed["epoch"], listed["by"], listed["reason"]) == (1, "mod", "speed hack")
 
     before = described(service, "getV1PeriodsEpoch", "/api/v1/periods/season/1")
     why = {"reason": "asked by letter"}

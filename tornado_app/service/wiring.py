@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, get_args
 
 from tornado_app.api import metric_series, pages
@@ -53,6 +54,7 @@ from tornado_app.mongo.database import prepare_board
 from tornado_app.mongo.ledger.reader import Ledger
 from tornado_app.mongo.ledger.writer import LedgerWriter
 from tornado_app.mongo.periods.erasure import ResultEraser
+from tornado_app.mongo.periods.player_export import player_export
 from tornado_app.mongo.players.cache import CacheMemory, PlayerCache
 from tornado_app.mongo.players.group_commit import PendingLimit
 from tornado_app.mongo.players.moderation import MongoModeration
@@ -117,7 +119,13 @@ def build(
     )
     ledger = Ledger(client[database])
     results = ResultEraser(client, database)
-    moderation = MongoModeration(client, database, ledger, erase_results=results.erase)
+    moderation = MongoModeration(
+        client,
+        database,
+        ledger,
+        erase_results=results.erase,
+        export_results=partial(player_export, client[database]),
+    )
     reporter = AbuseReporter(
         Suspects(client[database]), moderation, suspend=config.auto_suspend, timeout=config.mongodb_timeout
     )

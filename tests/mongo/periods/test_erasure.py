@@ -16,7 +16,7 @@ from tornado_app.core.model import utc_datetime
 from tornado_app.core.periods import Cron, EpochState, Period
 from tornado_app.core.plan import GRACE
 from tornado_app.mongo.ledger.reader import Ledger
-from tornado_app.mongo.periods import erasure as module
+from tornado_app.mongo.periods import results as module
 from tornado_app.mongo.periods import sealing
 from tornado_app.mongo.periods.erasure import ResultEraser
 from tornado_app.mongo.periods.plan import PlanChanged

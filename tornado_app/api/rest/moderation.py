@@ -96,12 +96,15 @@ class PlayerState(msgspec.Struct):
 
 class PlayerExport(msgspec.Struct):
     """Everything stored about a player: the document of the board `main`, null without one; those of other boards, by
-    board; the ledger entries; the abuse rules that matched."""
+    board; the ledger entries; the abuse rules that matched; the player's rows in results of epochs; the epochs in which
+    the player is disqualified, with moderator, reason and time."""
 
     player: dict[str, Any] | None
     boards: dict[str, dict[str, Any]]
     ledger: list[dict[str, Any]]
     rules_broken: dict[str, Any]
+    results: list[dict[str, Any]]
+    disqualified: list[dict[str, Any]]
 
 
 TAG = Tag("Moderation", f"For tokens with the scope `{Scope.ADMIN}`. The audit log has each request.")
@@ -142,6 +145,8 @@ _EXPORT = PlayerExport(
         }
     ],
     rules_broken={},
+    results=[],
+    disqualified=[],
 )
 
 

@@ -11,16 +11,13 @@ can be repeated.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from tornado_app.core.periods import EpochState
-from tornado_app.mongo.client.driver import DURABLE, Client, maybe_await
+from tornado_app.mongo.client.driver import DURABLE, Client
 from tornado_app.mongo.periods.plan import PERIODS, REVISION
-from tornado_app.mongo.periods.results import PREFIX, epoch_of
-
-UNION = 100
-"""Results that are searched by one aggregation. The server accepts 1000 stages; with 300, it takes longer in all."""
+from tornado_app.mongo.periods.results import epoch_of, rows_of
 
 
 class ResultEraser:
@@ -39,22 +36,9 @@ class ResultEraser:
         )
         note = {"$addToSet": {"erasing": player}, "$unset": {"sha256": ""}, "$currentDate": REVISION}
         await self._periods.update_many({"sealing": True}, note)
-        names = await self._database.list_collection_names(filter={"name": {"$regex": f"^{PREFIX}"}})
-        results = sorted(
-            name for name in names if (epoch := epoch_of(name)) is not None and epoch.partition(".")[0] not in never
-        )
-        for start in range(0, len(results), UNION):
-            found = await self._containing(player, results[start : start + UNION])
+        async for rows in rows_of(self._database, player, never):
+            found = [row["_id"] for row in rows]
             epochs = {"_id": {"$in": [epoch_of(name) for name in found]}, "state": EpochState.SEALED}
             await self._periods.update_many(epochs, note)
             for name in found:
                 await self._database.get_collection(name, write_concern=DURABLE).delete_one({"_id": player})
-
-    async def _containing(self, player: str, names: Sequence[str]) -> list[str]:
-        """Those collections that contain a row of the player."""
-        first, *others = [
-            (name, [{"$match": {"_id": player}}, {"$project": {"_id": {"$literal": name}}}]) for name in names
-        ]
-        unions = [{"$unionWith": {"coll": name, "pipeline": row}} for name, row in others]
-        cursor = await maybe_await(self._database[first[0]].aggregate([*first[1], *unions]))
-        return [document["_id"] for document in await cursor.to_list(None)]

@@ -9,7 +9,7 @@ SHA-256 of its rows as lines of JSON in the order of places: what `lines` return
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 from tornado_app.core.boards import NAME_PATTERN, View
 from tornado_app.core.model import Place, Player, Standing, rfc3339
 from tornado_app.core.periods import PERIOD_PATTERN
-from tornado_app.mongo.client.driver import Client, Document
+from tornado_app.mongo.client.driver import Client, Document, maybe_await
 from tornado_app.mongo.client.errors import database_errors, next_page
 from tornado_app.mongo.periods.plan import key
 from tornado_app.mongo.players.documents import milliseconds
@@ -27,6 +27,9 @@ PREFIX = "results."
 
 BATCH = 500
 """Rows that are read and encoded at once: about 3 ms of work."""
+
+UNION = 100
+"""Results that are searched by one aggregation. The server accepts 1000 stages; with 300, it takes longer in all."""
 
 TIMEOUT = 30.0
 """Timeout of one batch, in seconds."""
@@ -60,6 +63,23 @@ def epoch_of(collection: str) -> str | None:
     """The `_id` of the epoch whose result a collection has, or will have; None if its name is no result's."""
     match = _RESULT(collection)
     return None if match is None else match[1]
+
+
+async def rows_of(database: Any, player: str, never: Collection[str] = ()) -> AsyncIterator[list[Document]]:
+    """The player's rows, also of boards that are not served and of results that are being made, but not of the boards
+    `never`; those of a hundred results at once. `_id` is the name of the collection. Raises PyMongoError."""
+    names = await database.list_collection_names(filter={"name": {"$regex": f"^{PREFIX}"}})
+    results = sorted(
+        name for name in names if (epoch := epoch_of(name)) is not None and epoch.partition(".")[0] not in never
+    )
+    for start in range(0, len(results), UNION):
+        first, *others = [
+            (name, [{"$match": {"_id": player}}, {"$set": {"_id": {"$literal": name}}}])
+            for name in results[start : start + UNION]
+        ]
+        unions = [{"$unionWith": {"coll": name, "pipeline": row}} for name, row in others]
+        cursor = await maybe_await(database[first[0]].aggregate([*first[1], *unions]))
+        yield await cursor.to_list(None)
 
 
 class Results:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from bson import Int64
@@ -38,6 +38,8 @@ LEDGER_SECONDS = 5.0
 
 PAUSE = 0.05
 
+ExportResults: TypeAlias = Callable[[str, Collection[str]], Awaitable[Mapping[str, list[Document]]]]
+
 
 class Actions(Protocol):
     """The ledger's methods that moderation uses."""
@@ -67,10 +69,16 @@ async def _no_results(player: str, never: Collection[str]) -> None:
     """For a database without periods."""
 
 
+async def _nothing(player: str, never: Collection[str]) -> Mapping[str, list[Document]]:
+    """For a database without periods."""
+    return {}
+
+
 class MongoModeration:
     """Moderation of players. Times are in seconds, the clock in milliseconds.
 
     Actions are taken back on `board`; all else holds on all boards (records.py). `erase_results`: see Eraser.
+    `export_results` returns more members of a player's export, except those of boards on which the player never was.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class MongoModeration:
         *,
         board: Board = MAIN,
         erase_results: EraseResults = _no_results,
+        export_results: ExportResults = _nothing,
         timeout: float = 5.0,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
@@ -90,6 +99,7 @@ class MongoModeration:
         self._board = board
         self._suspects = Suspects(client[database])
         self.eraser = Eraser(self._records, self._suspects, erase_results)
+        self._export_results = export_results
         self._timeout = timeout
         self._clock = clock
 
@@ -234,6 +244,9 @@ class MongoModeration:
             rules_broken = await self._suspects.of(user_id)
         if not found:
             raise PlayerNotFound
+        async with database_errors(self._timeout):
+            never = {documents.board_of(players.name) or "" for players in await self._records.others()} - found.keys()
+            results = await self._export_results(user_id, never)
         entries = await self._ledger.export(user_id)
         main = found.pop(MAIN.name, None)
         return {
@@ -241,6 +254,7 @@ class MongoModeration:
             "boards": _plain(found),
             "ledger": _plain(entries),
             "rules_broken": _plain(rules_broken),
+            **_plain(dict(results)),
         }
 
     async def _state(self, user_id: str) -> PlayerState:
