@@ -206,7 +206,7 @@ FIVE = "it must have five fields: minute, hour, day, month and day of the week"
 ALL = "?period=all reads the scores of all time; choose another name"
 YEARS = "use a year of 1970 to 2099"
 BAD_DAY = "bad day-of-month; write five fields, such as 0 0 * * MON"
-EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
+EVERY = "it must be 1 to 9999 of w, d, h, m or s, such as 14d or 6h"
 
 
 @pytest.mark.parametrize(
@@ -222,6 +222,7 @@ EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
             )
             for name in ("Weekly", "half-year", "a.b", "a" * 17)
         ),
+        ("{7: }", "line 3: board main: the name 7 is not text; put it in quotes"),
         ("{all: }", f'line 3: board main: "all" cannot be the name of a period: {ALL}'),
         ("{w: 7}", "line 3: board main: 7 is not a period; write its members below it, or {}"),
         ("{w: {crn: }}", 'there is no member "crn"; did you mean cron?'),
@@ -241,6 +242,7 @@ EVERY = "it must be a whole number of w, d, h, m or s, such as 14d or 6h"
             for start in ("0001-01-01T00:00", "1969-12-31T23:59", "2100-01-01T00:00", "9999-12-31T23:59")
         ),
         ("{w: {every: 1y, from: 2026-12-01T18:00}}", f'"1y" is not a schedule: {EVERY}'),
+        ("{w: {every: 0d, from: 2026-12-01T18:00}}", f'"0d" is not a schedule: {EVERY}'),
         ("{w: {every: 14, from: 2026-12-01T18:00}}", f"14 is not a schedule: {EVERY}"),
         ("{w: {keep: 0}}", "0 is not a whole number of 1 to 1000"),
         ("{w: {review: 1w}}", '"1w" is not a duration of 0s to 720h, such as 100ms, 60s, 1m or 2h'),

@@ -91,6 +91,7 @@ def test_unknown_variable_is_reported_with_a_suggestion(environ, question):
         ("log_level: off", "log_level (c.yaml, line 1): false is not one of debug, info, warning, error"),
         ("auto_register: 1", "auto_register (c.yaml, line 1): 1 is not true or false; put it in quotes"),
         ("port: 1\nport: 2", f"{FILE}, line 2, column 1, is not valid YAML: duplicate key"),
+        ("a:\n\tport: 1", f"{FILE}, line 2, column 1, is not valid YAML: it has a tab; use spaces"),
         ("- port", f"{FILE} is not a mapping, lines of the form `name: value`"),
     ],
 )  # fmt: skip

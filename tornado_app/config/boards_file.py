@@ -122,7 +122,9 @@ class _Reader:
             self._fault(where, f"{len(named)} periods are too many; use at most {MAX_PERIODS}")
         found = []
         for name, members in named.items():
-            if not isinstance(name, str) or re.fullmatch(PERIOD_PATTERN, name) is None:
+            if not isinstance(name, str):
+                self._fault((*where, name), f"the name {quoted(name)} is not text; put it in quotes")
+            elif re.fullmatch(PERIOD_PATTERN, name) is None:
                 form = "use up to 16 of a-z 0-9, with a letter first"
                 self._fault((*where, name), f"{quoted(name)} is not the name of a period; {form}")
             elif name == ALL_TIME:

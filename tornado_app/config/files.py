@@ -36,6 +36,9 @@ class YamlMapping(NamedTuple):
 
 _INT = "tag:yaml.org,2002:int"
 
+_TAB = "found character '\\t' that cannot start any token"
+"""PyYAML's message about a tab in the indentation or before a value."""
+
 
 class _Loader(yaml.SafeLoader):
     """Accepts plain YAML values only, and no duplicate keys. `1:30` and `015` are text, not the numbers 90 and 13."""
@@ -113,6 +116,8 @@ def _where(error: Exception) -> str:
 def _problem(error: Exception) -> str:
     """The parser's message without quoted parts, which may contain a secret."""
     problem = getattr(error, "problem", None) or "a value cannot be read"
+    if problem == _TAB:
+        return "it has a tab; use spaces"
     return re.sub(r"""['"].*['"]""", "...", str(problem), flags=re.DOTALL)
 
 

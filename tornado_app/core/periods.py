@@ -96,7 +96,7 @@ class Every(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         zone(self.time_zone)
         if _INTERVAL.fullmatch(self.interval) is None:
-            raise InvalidSchedule("it must be a whole number of w, d, h, m or s, such as 14d or 6h")
+            raise InvalidSchedule("it must be 1 to 9999 of w, d, h, m or s, such as 14d or 6h")
 
     def after(self, instant: int) -> int:
         """The first boundary after an instant."""
