@@ -14,7 +14,7 @@ import pytest
 from tests.support.periods import HOUR, MovableClock, Process
 from tornado_app.cli import period
 from tornado_app.core.boards import Board
-from tornado_app.core.errors import StartupError
+from tornado_app.core.errors import ConfigError, StartupError
 from tornado_app.core.model import utc_datetime
 from tornado_app.core.periods import Cron, Period
 from tornado_app.core.plan import GRACE
@@ -68,6 +68,7 @@ async def test_list_has_every_epoch_with_its_state(command, process):
     assert (rows[0][4:], rows[1][5:7]) == (["-", "open"], ["sealed", "2"])
     assert {row[5] for row in rows} == {"open", "sealed", "planned", "closing"}
     assert (await command("list", "--board", "main"))[1].splitlines() == out.splitlines()[:1]
+    assert (await command("list", "season"))[1].splitlines() == [out.splitlines()[0], out.splitlines()[-1]]
 
 
 async def test_plan_that_another_program_changed_is_an_error_that_names_the_document(command, process, mongo_database):
@@ -144,15 +145,39 @@ async def test_disqualify_leaves_the_player_out_and_undo_takes_it_back(command, 
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (("end",), "name the period: leaderboard period end PERIOD"),
+        (("list", "--board", "karts"), "has no such period; leaderboard period list prints all"),
+        (("list", "hourly", "--board", "main"), "has no such period; leaderboard period list prints all"),
         (("end", "hourly"), "the database has no period 'hourly' of board 'main'"),
         (("results", "season"), "season does not have a sealed epoch: see leaderboard period list"),
         (("results", "hourly", "--board", "kart", "--epoch", "2"), "hourly does not have a result of epoch 2"),
-        (("disqualify", "season", "--player", "b"), "disqualify needs --epoch, --player and --reason"),
-        (("disqualified", "season"), "disqualified needs --epoch"),
         (("disqualified", "season", "--epoch", "9"), "no such epoch"),
     ],
 )
 async def test_action_that_is_impossible_says_why(command, flags, problem):
     with pytest.raises(StartupError, match=problem):
         await command(*flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "faults"),
+    [
+        (("end",), ["name the period: leaderboard period end PERIOD"]),
+        (("end", "season", "--epoch", "3"), ["--epoch: end does not use it; leave it out"]),
+        (("disqualified", "season"), ["--epoch: it is missing; disqualified needs it"]),
+        (
+            ("disqualify", "season", "--player", "b", "--reason", ""),
+            ["--epoch: it is missing; disqualify needs it", "--reason: it is missing; disqualify needs it"],
+        ),
+    ],
+)
+async def test_command_line_that_an_action_cannot_use_is_refused(command, flags, faults):
+    with pytest.raises(ConfigError) as error:
+        await command(*flags)
+    assert error.value.faults == faults
+
+
+@pytest.mark.parametrize("epoch", ["0", "-1", "previous", "1.5"])
+async def test_epoch_is_a_number_from_one(command, epoch, capsys):
+    with pytest.raises(SystemExit):
+        await command("results", "season", "--epoch", epoch)
+    assert "argument --epoch: use the number of an epoch, from 1" in capsys.readouterr().err

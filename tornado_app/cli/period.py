@@ -13,7 +13,7 @@ from tornado_app.cli.export import FORMATS, SETTINGS, opened
 from tornado_app.config import Config
 from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core.boards import MAIN, View
-from tornado_app.core.errors import LeaderboardError, StartupError
+from tornado_app.core.errors import ConfigError, LeaderboardError, StartupError
 from tornado_app.core.model import rfc3339
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.periods import Epoch, EpochState
@@ -22,10 +22,17 @@ from tornado_app.core.plan import Plan, is_open
 if TYPE_CHECKING:  # the driver is loaded when the command runs
     from tornado_app.mongo.client.driver import Client
 
-ACTIONS = ("list", "end", "results", "disqualify", "disqualified")
-
 BY = "leaderboard period"
 """Who disqualifies by this command."""
+
+FLAGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "list": ((), ()),
+    "end": ((), ()),
+    "results": ((), ("epoch",)),
+    "disqualify": (("epoch", "player", "reason"), ("undo",)),
+    "disqualified": (("epoch",), ()),
+}
+"""The actions, each with the flags that it needs, and others that it uses; without `board`, `format` and `output`."""
 
 EXAMPLES = """examples:
   leaderboard period list
@@ -47,12 +54,12 @@ The exit code is 1 if the rows do not have the recorded digest."""
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the actions and flags of `leaderboard period` to `parser`."""
-    parser.add_argument("action", choices=ACTIONS, help="the action")
-    parser.add_argument("period", nargs="?", metavar="PERIOD", help="the period, of all actions but list")
+    parser.add_argument("action", choices=tuple(FLAGS), help="the action")
+    parser.add_argument("period", nargs="?", metavar="PERIOD", help="the period (default: of list, all)")
     about = "board of the period (default: main; of list, all)"
     parser.add_argument("--board", metavar="NAME", help=about)
     about = "epoch of disqualify and disqualified, or of the results (default: the last sealed one)"
-    parser.add_argument("--epoch", type=int, metavar="N", help=about)
+    parser.add_argument("--epoch", type=_number, metavar="N", help=about)
     parser.add_argument("--player", metavar="ID", help="user id of the player to disqualify")
     parser.add_argument("--reason", metavar="TEXT", help="why the player is disqualified")
     parser.add_argument("--undo", action="store_true", help="do not disqualify the player any more")
@@ -67,14 +74,29 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
     import asyncio
 
     config = load_options(options, relevant=SETTINGS)
-    if options.action != "list" and options.period is None:
-        raise StartupError(f"name the period: leaderboard period {options.action} PERIOD")
-    if options.action == "disqualify" and not (options.epoch and options.player and options.reason):
-        raise StartupError("disqualify needs --epoch, --player and --reason")
-    if options.action == "disqualified" and options.epoch is None:
-        raise StartupError("disqualified needs --epoch")
+    _check(options)
     with opened(options.output, out or sys.stdout) as file:
         return asyncio.run(_connected(config, options, file, err or sys.stderr))
+
+
+def _number(text: str) -> int:
+    """The number of an epoch. Raises ArgumentTypeError."""
+    if not text.isdecimal() or (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("use the number of an epoch, from 1")
+    return number
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises ConfigError if the action does not have what it needs, or has a flag that it does not use."""
+    action = options.action
+    if action != "list" and options.period is None:
+        raise ConfigError([f"name the period: leaderboard period {action} PERIOD"])
+    needed, others = FLAGS[action]
+    missing = [f"--{name}: it is missing; {action} needs it" for name in needed if not getattr(options, name)]
+    unused = sorted({name for names in FLAGS.values() for flags in names for name in flags} - {*needed, *others})
+    given = [f"--{name}: {action} does not use it; leave it out" for name in unused if getattr(options, name)]
+    if faults := missing + given:
+        raise ConfigError(faults)
 
 
 async def _connected(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
@@ -94,11 +116,16 @@ async def _connected(config: Config, options: argparse.Namespace, out: IO[str], 
         except MalformedPlan as error:
             raise StartupError(f"another program changed the plan of periods, restore it: {error}") from None
         if options.action == "list":
-            out.writelines(_rows(plan, clock.now(), options.board))
+            rows = _rows(plan, clock.now(), options.board, options.period)
+            if not rows and (options.board or options.period):
+                raise StartupError("the database has no such period; leaderboard period list prints all")
+            out.writelines(rows)
             return 0
         view = View(options.board or MAIN.name, options.period)
         if view not in plan.epochs:
-            raise StartupError(f"the database has no period {view.period!r} of board {view.board!r}")
+            raise StartupError(
+                f"the database has no period {view.period!r} of board {view.board!r}: see leaderboard period list"
+            )
         if options.action == "end":
             try:
                 epoch = await shared.end_now(view)
@@ -150,13 +177,13 @@ async def _disqualified(client: Client, database: str, view: View, number: int) 
     ]
 
 
-def _rows(plan: Plan, now: int, board: str | None) -> list[str]:
+def _rows(plan: Plan, now: int, board: str | None, period: str | None) -> list[str]:
     """A line for each epoch."""
     return [
         "  ".join((view.board, view.period or "", str(epoch.number), *_columns(epoch, now))) + "\n"
         for view, epochs in sorted(plan.epochs.items(), key=lambda item: (item[0].board != MAIN.name, item[0]))
         for epoch in epochs
-        if board in (None, view.board)
+        if board in (None, view.board) and period in (None, view.period)
     ]
 
 
