@@ -283,7 +283,7 @@ def test_check_config_shows_the_boards_of_the_file(capsys, tmp_path):
         "boards_file  b.yaml           --boards-file",
         "board main   sum, descending  bounds 50 or less",
         "board a      sum, descending",
-        "board kart   best, ascending  bounds 15000 or more; periods a, b, c",
+        "board kart   best, ascending  bounds 15000 or more; periods a, b, c; shows b",
     ]
     assert main(["check-config", "--json", *flags]) == 0
     shown = json.loads(capsys.readouterr().out)["boards"]

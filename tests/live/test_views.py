@@ -261,6 +261,16 @@ async def test_view_revision_grows_with_each_change(full_view):
     assert full_view.view.revision > before
 
 
+@pytest.mark.parametrize(
+    ("view", "place"),
+    [(View("kart"), ""), (View("kart", "weekly"), " in the open epoch of weekly")],
+)
+async def test_snapshot_is_logged_with_its_board_and_period(view, place, caplog):
+    caplog.set_level("INFO")
+    ViewHarness(view=view).view.on_snapshot(ScoreSnapshot([(30, 1), (20, 1)], 1, 1))
+    assert caplog.messages == [f"board kart has 2 players{place}"]
+
+
 async def test_view_continues_after_malformed_data(full_view, caplog):
     full_view.database.errors = [ValueError("malformed"), OverflowError("malformed too")]
     full_view.put("p1", 999)

@@ -243,6 +243,7 @@ def test_periods_of_a_path_that_there_are_not_are_not_found(serve, boards_file):
     ):
         answer = service.get(path)
         assert (path, answer.status, answer.json.get("error")) == (path, 404, "period_not_found")
+        assert "GET /api/v1/periods" in answer.json["message"], path
         if "weekly" in path:
             assert answer.json["message"].endswith("lists its periods: season.")
         elif "kart" in path:

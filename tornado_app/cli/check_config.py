@@ -56,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
 def _row(board: Board) -> tuple[str, str, str]:
     bounds = [f"bounds {board.bounds}"] if board.bounds else []
     periods = [f"periods {', '.join(period.name for period in board.periods)}"] if board.periods else []
-    return f"board {board.name}", f"{board.rule}, {board.order}", "; ".join(bounds + periods)
+    shows = [f"shows {board.shows}"] if board.shows else []
+    return f"board {board.name}", f"{board.rule}, {board.order}", "; ".join(bounds + periods + shows)
 
 
 def _table(rows: list[tuple[str, str, str]]) -> Iterable[str]:

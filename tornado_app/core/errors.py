@@ -194,6 +194,7 @@ class PeriodNotFound(LeaderboardError):
 
     code = "period_not_found"
     message = "The board has no such period. GET /api/v1/periods lists its periods."
+    no_epoch = "The period has no such epoch. GET /api/v1/periods has the open epoch, and the one before."
 
 
 class ResultNotFinal(LeaderboardError):

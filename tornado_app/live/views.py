@@ -219,7 +219,8 @@ class LiveView:
         self.revision += 1
         self.version = max(self.version, snapshot.version)
         self._ask(snapshot.version)
-        log.info("board %s has %d players", self.view.board, len(self._ranks))
+        place = "" if self.view.period is None else f" in the open epoch of {self.view.period}"
+        log.info("board %s has %d players%s", self.view.board, len(self._ranks), place)
 
     def on_history_lost(self) -> None:
         """Keep ranks and top 10 until the next snapshot. The service should not receive traffic meanwhile."""

@@ -375,7 +375,7 @@ class PeriodEndpoints:
             wanted = integer(number)
         found = None if wanted is None or not 1 <= wanted <= MAX_NUMBER else await self._periods.epoch(view, wanted)
         if found is None:
-            raise PeriodNotFound("The period has no such epoch.")
+            raise PeriodNotFound(PeriodNotFound.no_epoch)
         return view, found
 
     async def _sealed(self, request: Request) -> tuple[View, Epoch]:

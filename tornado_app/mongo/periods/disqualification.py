@@ -54,7 +54,7 @@ class Disqualifications:
         """
         found = await self._periods.find_one({"_id": key(view, number)}, {"disqualified": 1})
         if found is None:
-            raise PeriodNotFound("The period has no such epoch.")
+            raise PeriodNotFound(PeriodNotFound.no_epoch)
         return list(found.get("disqualified", ()))
 
     async def _check_player(self, view: View, player: str) -> None:
@@ -79,7 +79,7 @@ class Disqualifications:
         """Raise the reason why the epoch was not changed, unless the player is in that state already."""
         found = await self._periods.find_one({"_id": epoch})
         if found is None:
-            raise PeriodNotFound("The period has no such epoch.")
+            raise PeriodNotFound(PeriodNotFound.no_epoch)
         if found["state"] != EpochState.PLANNED or "sealing" in found:
             raise ResultFinal
         names = [each["player"] for each in found.get("disqualified", ())]
