@@ -59,7 +59,15 @@ async def harness_without_writer(harness):
 async def test_audit_of_an_intact_ledger_reports_no_difference(harness):
     code, lines = await audited(harness)
     assert code == 0, lines
-    counts = {"players": 3, "entries": 30, "folded": 0, "erasures": 0, "differences": 0, "irregularities": 0}
+    counts = {
+        "players": 3,
+        "entries": 30,
+        "folded": 0,
+        "erasures": 0,
+        "results": 0,
+        "differences": 0,
+        "irregularities": 0,
+    }
     assert lines == [{"type": "summary", **counts}]
 
 

@@ -148,8 +148,9 @@ async def harness(mongo_database):
 
 
 async def found(harness, *flags, **options):
-    """The players of the differences, all of results, with their texts."""
+    """The players of the differences, all of results, with their texts. There is one result."""
     _, lines = await audited(harness, *flags, **options)
+    assert lines[-1]["results"] == 1
     assert {line["kind"] for line in lines[:-1]} <= {"wrong_result"}
     return [(line.get("player"), line["message"]) for line in lines[:-1]]
 

@@ -101,13 +101,14 @@ class PlayerAudit:
 
 
 class Counts(msgspec.Struct):
-    """Numbers of players and entries read, and of entries that are folded into others. `rechecking`: players that
-    differ so far and are read again."""
+    """Numbers of players and entries read, of entries that are folded into others, and of results of epochs compared.
+    `rechecking`: players that differ so far and are read again."""
 
     players: int = 0
     entries: int = 0
     folded: int = 0
     erasures: int = 0
+    results: int = 0
     rechecking: int = 0
 
 
@@ -157,6 +158,7 @@ class Auditor:
             await self._erasures(board)
             self._board = await self._definition(board)
             self._sealed = await self._results.sealed(board)
+            self.counts.results += len(self._sealed)
             await self._digests(board)
             after: str | None = ERASURES
             while after is not None:

@@ -73,6 +73,7 @@ class Report:
                 entries=counts.entries,
                 folded=counts.folded,
                 erasures=counts.erasures,
+                results=counts.results,
                 differences=self.differences,
                 irregularities=self.irregularities,
             )
@@ -103,6 +104,7 @@ def counted(counts: Counts) -> list[str]:
         _count(counts.entries, "entry", "entries"),
         *([f"{counts.folded:,} folded"] if counts.folded else []),
         _count(counts.erasures, "erasure"),
+        *([_count(counts.results, "result")] if counts.results else []),
     ]
 
 

@@ -70,7 +70,7 @@ async def test_ledger_has_a_chain_of_each_player_on_each_board(harness):
 
 
 def summary(**counts):
-    zero = dict.fromkeys(("players", "entries", "folded", "erasures", "differences", "irregularities"), 0)
+    zero = dict.fromkeys(("players", "entries", "folded", "erasures", "results", "differences", "irregularities"), 0)
     return {"type": "summary"} | zero | counts
 
 
