@@ -139,3 +139,5 @@ def test_sockets_that_name_no_period_receive_boards_only(serve, boards_file):  #
         assert score(service, "main", 3).status == 200
         wait_until(lambda: shown.board() == [3])
         wait_until(lambda: all_time.board() == [8])
+    boards_file.write(main={})
+    wait_until(lambda: "board main has no periods now" in service.log, PATIENCE, what="the period, removed")

@@ -221,7 +221,8 @@ class Boards:
         for view in gone:
             self._hub.remove(view)
         await former.store.close()
-        log.info("board %s has the periods %s now", name, ", ".join(served.periods) or "none")
+        names = f"the periods {', '.join(served.periods)}" if served.periods else "no periods"
+        log.info("board %s has %s now", name, names)
 
     def _redefine(self, served: ServedBoard, definition: Board) -> None:
         if definition != served.definition and not _has_other_views(served, definition):
