@@ -80,8 +80,8 @@ class Report:
             return
         parts = (
             *counted(counts),
-            _count(self.differences, "difference"),
-            _count(self.irregularities, "irregularity", "irregularities"),
+            count_of(self.differences, "difference"),
+            count_of(self.irregularities, "irregularity", "irregularities"),
         )
         self._line(f"{self._failed if self.differences else self._passed} {', '.join(parts)}.")
 
@@ -100,15 +100,16 @@ class Report:
 def counted(counts: Counts) -> list[str]:
     """The counts in words."""
     return [
-        _count(counts.players, "player"),
-        _count(counts.entries, "entry", "entries"),
+        count_of(counts.players, "player"),
+        count_of(counts.entries, "entry", "entries"),
         *([f"{counts.folded:,} folded"] if counts.folded else []),
-        _count(counts.erasures, "erasure"),
-        *([_count(counts.results, "result")] if counts.results else []),
+        count_of(counts.erasures, "erasure"),
+        *([count_of(counts.results, "result")] if counts.results else []),
     ]
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
+def count_of(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 

@@ -1,4 +1,4 @@
-"""`leaderboard export ledger`: writes the entries of the ledger as JSON Lines or CSV, each player's in their order."""
+"""`leaderboard export`: writes the entries of the ledger, or the results of periods, as JSON Lines or CSV."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = (
 )  # fmt: skip
 """The settings of the database."""
 
-OBJECTS = ("ledger",)
+OBJECTS = ("ledger", "results")
 FORMATS = ("jsonl", "csv")
 
 EXAMPLES = """examples:
@@ -37,22 +37,27 @@ EXAMPLES = """examples:
       at least every 29 days: what a ledger_retention of 90d will fold
   leaderboard export ledger --player alice --format csv
       one player
+  leaderboard export results --since 30d --format csv --output results.csv
+      the results of all periods that became final in the last 30 days; leaderboard period results writes a single one
 
 The entries are sorted by board (main first), player (the bytes of the user id) and number; docs/ledger.md explains the
 members. The file is complete or unchanged. In a pipe, an export that fails looks complete unless the shell has set -o
 pipefail. The last line on standard error has the counts, which leaderboard audit --ledger FILE prints too. The exit
-code is 1 if an entry is malformed, which is left out: run leaderboard audit."""
+code is 1 if an entry is malformed, which is left out: run leaderboard audit.
+
+Results are sorted by board, period and epoch; docs/periods.md explains the members. The exit code is 1 if the rows of
+an epoch do not have the recorded digest."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `leaderboard export` to `parser`."""
-    parser.add_argument("object", choices=OBJECTS, metavar="OBJECT", help="what to export: ledger")
-    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="format of the entries (default: jsonl)")
+    parser.add_argument("object", choices=OBJECTS, metavar="OBJECT", help="what to export: ledger or results")
+    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="format (default: jsonl)")
     about = "file to write or replace (default: standard output)"
     parser.add_argument("--output", type=Path, metavar="FILE", help=about)
-    parser.add_argument("--player", metavar="ID", help="export only this player's entries")
+    parser.add_argument("--player", metavar="ID", help="export only what is of this player")
     add_boards(parser, "export")
-    about = "export only entries {} then: 60d, 24h, 2026-01-02T03:04:05Z; all are read"
+    about = "export only entries made, or results sealed, {} then: 60d, 24h, 2026-01-02T03:04:05Z"
     parser.add_argument("--since", type=parse_moment, default=0, metavar="TIME", help=about.format("since"))
     parser.add_argument("--before", type=parse_moment, default=sys.maxsize, metavar="TIME", help=about.format("before"))
     add_some_settings(parser, SETTINGS)
@@ -67,6 +72,8 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
     config = load_options(options, relevant=SETTINGS)
     err = err or sys.stderr
     with opened(options.output, out or sys.stdout) as file:
+        if options.object == "results":
+            return asyncio.run(_export_results(config, options, file, err))
         done = asyncio.run(_export(config, options, file, err))
         if done.torn:
             raise StartupError(
@@ -79,6 +86,32 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
         err.write(f"error: {done.malformed:,} malformed entries were left out: run leaderboard audit\n")
     err.write(f"exported: {', '.join(counted(done.written))}\n")
     return 1 if done.malformed else 0
+
+
+async def _export_results(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
+    """Write the rows of all results that are chosen; the exit code."""
+    from tornado_app.audit.report import count_of
+    from tornado_app.cli.results import ResultWriter, read_plan
+    from tornado_app.mongo.ledger.audit import connected
+
+    uri, database = config.read_mongodb_uri(), config.mongodb_database
+    async with connected(
+        uri, database, data_dir=config.data_dir, driver=config.mongodb_driver, timeout=config.mongodb_timeout
+    ) as (client, _):
+        _, plan, _ = await read_plan(client, database)
+        boards = chosen_boards(list(dict.fromkeys(view.board for view in plan)), options.board)
+        chosen = [
+            (view, epoch)
+            for view, epochs in plan.items()
+            for epoch in epochs
+            if view.board in boards
+            and epoch.sealed_at is not None
+            and options.since <= epoch.sealed_at < options.before
+        ]
+        writer = ResultWriter(options.format, out, named=True, player=options.player)
+        valid = [await writer.write(client, database, view, epoch, err) for view, epoch in chosen]
+    err.write(f"exported: {count_of(writer.written, 'row')} of {count_of(len(chosen), 'result')}\n")
+    return 0 if all(valid) else 1
 
 
 async def _export(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> Selection:

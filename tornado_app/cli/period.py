@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
 from tornado_app.cli.export import FORMATS, SETTINGS, opened
+from tornado_app.cli.results import ResultWriter, read_plan
 from tornado_app.config import Config
 from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core.boards import MAIN, View
@@ -17,7 +17,7 @@ from tornado_app.core.errors import ConfigError, LeaderboardError, StartupError
 from tornado_app.core.model import rfc3339
 from tornado_app.core.moderation import ModerationRequest
 from tornado_app.core.periods import Epoch, EpochState
-from tornado_app.core.plan import Plan, is_open
+from tornado_app.core.plan import is_open
 
 if TYPE_CHECKING:  # the driver is loaded when the command runs
     from tornado_app.mongo.client.driver import Client
@@ -44,7 +44,7 @@ EXAMPLES = """examples:
   leaderboard period disqualified weekly --epoch 14
       the disqualified players as JSON Lines, with moderator, reason and time
   leaderboard period results weekly --board kart --epoch 14 --format csv --output kart-14.csv
-      the rows of a sealed epoch
+      the rows of a sealed epoch; leaderboard export results writes those of all
 
 list prints board, period, epoch, start, end, state, and of a sealed epoch the rows and the SHA-256, then the rows that
 erasures removed, if any. The SHA-256 is the digest of the result as JSON Lines: leaderboard period results weekly |
@@ -101,28 +101,21 @@ def _check(options: argparse.Namespace) -> None:
 
 async def _connected(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
     from tornado_app.mongo.ledger.audit import connected
-    from tornado_app.mongo.periods.clock import DatabaseClock
-    from tornado_app.mongo.periods.plan import MalformedPlan, PlanChanged, SharedPlan
+    from tornado_app.mongo.periods.plan import PlanChanged
 
     uri, database = config.read_mongodb_uri(), config.mongodb_database
     async with connected(
         uri, database, data_dir=config.data_dir, driver=config.mongodb_driver, timeout=config.mongodb_timeout
     ) as (client, _):
-        clock = DatabaseClock(client)
-        await clock.measure()
-        shared = SharedPlan(client, database, clock)
-        try:
-            plan = await shared.refresh()
-        except MalformedPlan as error:
-            raise StartupError(f"another program changed the plan of periods, restore it: {error}") from None
+        shared, plan, now = await read_plan(client, database)
         if options.action == "list":
-            rows = _rows(plan, clock.now(), options.board, options.period)
+            rows = _rows(plan, now, options.board, options.period)
             if not rows and (options.board or options.period):
                 raise StartupError("the database has no such period; leaderboard period list prints all")
             out.writelines(rows)
             return 0
         view = View(options.board or MAIN.name, options.period)
-        if view not in plan.epochs:
+        if view not in plan:
             raise StartupError(
                 f"the database has no period {view.period!r} of board {view.board!r}: see leaderboard period list"
             )
@@ -141,7 +134,11 @@ async def _connected(config: Config, options: argparse.Namespace, out: IO[str], 
         if options.action == "disqualified":
             out.writelines(await _disqualified(client, database, view, options.epoch))
             return 0
-        return await _write(client, database, view, _sealed(plan, view, options.epoch), options.format, out, err)
+        epoch = _sealed(plan[view], view, options.epoch)
+        if not await ResultWriter(options.format, out).write(client, database, view, epoch, err):
+            return 1
+        err.write(f"exported: {epoch.rows:,} rows of epoch {epoch.number}, SHA-256 {epoch.sha256}\n")
+        return 0
 
 
 async def _disqualify(client: Client, database: str, view: View, options: argparse.Namespace) -> str:
@@ -177,11 +174,11 @@ async def _disqualified(client: Client, database: str, view: View, number: int) 
     ]
 
 
-def _rows(plan: Plan, now: int, board: str | None, period: str | None) -> list[str]:
+def _rows(plan: Mapping[View, Sequence[Epoch]], now: int, board: str | None, period: str | None) -> list[str]:
     """A line for each epoch."""
     return [
         "  ".join((view.board, view.period or "", str(epoch.number), *_columns(epoch, now))) + "\n"
-        for view, epochs in sorted(plan.epochs.items(), key=lambda item: (item[0].board != MAIN.name, item[0]))
+        for view, epochs in plan.items()
         for epoch in epochs
         if board in (None, view.board) and period in (None, view.period)
     ]
@@ -196,42 +193,10 @@ def _columns(epoch: Epoch, now: int) -> list[str]:
     return [rfc3339(epoch.start), end, state]
 
 
-def _sealed(plan: Plan, view: View, number: int | None) -> Epoch:
-    sealed = [epoch for epoch in plan.epochs[view] if epoch.state is EpochState.SEALED]
+def _sealed(epochs: Sequence[Epoch], view: View, number: int | None) -> Epoch:
+    sealed = [epoch for epoch in epochs if epoch.state is EpochState.SEALED]
     for epoch in reversed(sealed):
         if number in (None, epoch.number):
             return epoch
     wanted = "a sealed epoch" if number is None else f"a result of epoch {number}"
     raise StartupError(f"{view.period} does not have {wanted}: see leaderboard period list")
-
-
-async def _write(
-    client: Client, database: str, view: View, epoch: Epoch, format_: str, out: IO[str], err: TextIO
-) -> int:
-    """Write the rows of a result, and compare them with its digest."""
-    import msgspec
-
-    from tornado_app.mongo.periods.results import COLUMNS, Results
-
-    table = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    if format_ == "csv":
-        table.writeheader()
-    rows, digest = 0, sha256()
-    async for lines in Results(client, database).lines(view, epoch.number):
-        rows += len(lines)
-        digest.update(b"".join(lines))
-        if format_ == "csv":
-            table.writerows([msgspec.json.decode(line) for line in lines])
-        else:
-            out.write(b"".join(lines).decode())
-    if epoch.sha256 is None:
-        err.write(f"error: epoch {epoch.number} has no digest for some seconds after an erasure: export again\n")
-        return 1
-    if (rows, digest.hexdigest()) != (epoch.rows, epoch.sha256):
-        err.write(
-            f"error: the rows of epoch {epoch.number} are not those that were sealed: the digest differs. If a player "
-            "was erased meanwhile, export again\n"
-        )
-        return 1
-    err.write(f"exported: {rows:,} rows of epoch {epoch.number}, SHA-256 {epoch.sha256}\n")
-    return 0
