@@ -135,16 +135,36 @@ async def test_plans_of_two_planners_at_once_are_one_plan(make_process, clock, d
     assert await database["periods"].count_documents({}) == 15
 
 
-async def test_end_now_ends_the_open_epoch_and_begins_the_next_one_in_one_write(make_process, clock):
+async def test_end_now_ends_the_open_epoch_and_keeps_the_boundaries_of_the_schedule(make_process, clock):
     one, two = make_process(), make_process()
     await one.planner.plan()
     clock.time += 60_000
     ended = await two.plan.end_now(HOURLY)
     assert ended == Epoch(1, START, clock.time + NOTICE)
     await one.planner.plan()
-    first, second, *_ = (await one.plan.refresh()).epochs[HOURLY]
-    assert (first, second.start, second.end) == (ended, ended.end, START + 2 * HOUR)
+    assert (await one.plan.refresh()).epochs[HOURLY] == (ended, Epoch(2, ended.end, START + HOUR))
     assert await one.plan.end_now(HOURLY) == ended  # a repetition
+    clock.time = ended.end
+    await one.planner.plan()
+    ends = [epoch.end for epoch in one.plan.current.epochs[HOURLY]]
+    assert ends == [ended.end, START + HOUR, START + 2 * HOUR]
+
+
+async def test_end_now_moves_every_planned_boundary_of_short_epochs(make_process, clock):
+    process = make_process()
+    epochs = [Epoch(number, START + number * 20_000, START + (number + 1) * 20_000) for number in range(4)]
+    await process.plan.add(HOURLY, epochs)
+    ended = await process.plan.end_now(HOURLY)
+    assert [epoch.end - START for epoch in process.plan.current.epochs[HOURLY]] == [NOTICE, 20_000, 40_000, 60_000]
+    assert ended.end == START + NOTICE
+
+
+async def test_end_now_leaves_an_epoch_without_an_end_as_it_is(make_process):
+    """As after a schedule was removed."""
+    process = make_process()
+    await process.plan.add(HOURLY, [Epoch(1, START, START + HOUR), Epoch(2, START + HOUR)])
+    ended = await process.plan.end_now(HOURLY)
+    assert process.plan.current.epochs[HOURLY] == (ended, Epoch(2, ended.end))
 
 
 async def test_end_now_of_a_period_without_a_schedule_is_followed_by_an_epoch_without_an_end(make_process, clock):

@@ -14,9 +14,11 @@ one; a version of the whole plan could not be written in the same write.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -164,7 +166,8 @@ class SharedPlan:
     async def end_now(self, view: View) -> Epoch:
         """End the open epoch in `NOTICE`, so that all processes know it before: the epoch with its end.
 
-        Raises PlanChanged if there is no open epoch, or another process changes it.
+        The boundaries of its schedule stay: the next epoch ends where this one would have ended. Raises PlanChanged if
+        there is no open epoch, or another process changes it.
         """
         now = self._clock.now()
         plan = await self.refresh()
@@ -175,8 +178,20 @@ class SharedPlan:
         if epoch.end is not None and epoch.end <= end:
             return epoch
         await self.end(view, epoch, end)
+        await self._end_earlier(view, [each for each in plan.epochs[view] if each.number >= epoch.number])
         await self.refresh()
         return msgspec.structs.replace(epoch, end=end)
+
+    async def _end_earlier(self, view: View, epochs: Sequence[Epoch]) -> None:
+        """End each epoch after the first one where the one before would have ended, unless another process changes it.
+
+        Without this step, as after a death before it, these epochs are longer.
+        """
+        with contextlib.suppress(PlanChanged):
+            for before, epoch in pairwise(epochs):
+                if before.end is None or epoch.end is None:
+                    return
+                await self.end(view, epoch, before.end)
 
     async def begin_sealing(self, view: View, epoch: Epoch) -> Sequence[str]:
         """Record that the result of an epoch is being made: the players who are disqualified. Raises PlanChanged."""
