@@ -49,6 +49,7 @@ from tornado_app.live.views import LiveView, LiveViews, Progress
 from tornado_app.mongo.change_stream.feed import Feed
 from tornado_app.mongo.change_stream.rank_check import RankCheck
 from tornado_app.mongo.change_stream.source import EventSource
+from tornado_app.mongo.client.cluster_time import wall_clock
 from tornado_app.mongo.client.driver import Client
 from tornado_app.mongo.database import prepare_board
 from tornado_app.mongo.ledger.reader import Ledger
@@ -272,6 +273,7 @@ class _BoardFactory:
             timeout=config.mongodb_timeout,
             cache=PlayerCache(self.cached, definition.name),
             pending=self.pending,
+            clock=self.periods.now if definition.periods else wall_clock,
             observe_batch=self.metrics.batch_size.observe,
             tracing=self.tracing,
             epochs=lambda: self.periods.open_epochs(store.board),
