@@ -1,4 +1,4 @@
-"""Sockets that name a period are told when its epochs begin and end, by each process of a real service."""
+"""Sockets that name a period receive a message when its epochs begin and end, by each process of a real service."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ ENDING = 60_000
 
 
 class Announcement(msgspec.Struct, frozen=True):
-    """What clients are told about the open epoch of a period. `ending`: in its last `ENDING` milliseconds."""
+    """What clients receive about the open epoch of a period. `ending`: in its last `ENDING` milliseconds."""
 
     epoch: int
     end: int | None

@@ -48,7 +48,7 @@ EVICTIONS = 16
 """Clients that are disconnected in one turn of the loop: about two milliseconds' work."""
 
 NO_ANNOUNCEMENT = Announcement(0, None, ending=False)
-"""What a client has received that is told about epochs, before the first announcement."""
+"""What a client that receives epochs has received, before the first announcement."""
 
 _FIN_TEXT = 0x81
 
