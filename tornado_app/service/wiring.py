@@ -124,6 +124,7 @@ def build(
         client,
         database,
         ledger,
+        clock=lambda: _clock(boards[MAIN.name].definition, periods)(),
         erase_results=results.erase,
         export_results=partial(player_export, client[database]),
     )
@@ -273,7 +274,7 @@ class _BoardFactory:
             timeout=config.mongodb_timeout,
             cache=PlayerCache(self.cached, definition.name),
             pending=self.pending,
-            clock=self.periods.now if definition.periods else wall_clock,
+            clock=_clock(definition, self.periods),
             observe_batch=self.metrics.batch_size.observe,
             tracing=self.tracing,
             epochs=lambda: self.periods.open_epochs(store.board),
@@ -289,7 +290,13 @@ class _BoardFactory:
         )
         scoreboard = Scoreboard(store, live, validator, self.captcha)
         recorder = self.recorder(definition)
-        moderation = MongoModeration(self.client, config.mongodb_database, self.ledger, board=definition)
+        moderation = MongoModeration(
+            self.client,
+            config.mongodb_database,
+            self.ledger,
+            board=definition,
+            clock=_clock(definition, self.periods),
+        )
         periods = {period.name: self._period(definition, period.name, store) for period in definition.periods}
         scoreboards = {
             name: Scoreboard(reads, view, validator, self.captcha) for name, (reads, view) in periods.items()
@@ -333,6 +340,11 @@ class _BoardFactory:
 
     def recorder(self, board: Board) -> SubmissionRecorder:
         return SubmissionRecorder(self.metrics, self.detector, self.on_abuse, board.name)
+
+
+def _clock(board: Board, periods: Periods) -> Callable[[], int]:
+    """The clock by which ids on a board grow old: the database's, which is known if the board has periods."""
+    return periods.now if board.periods else wall_clock
 
 
 def _hub(
