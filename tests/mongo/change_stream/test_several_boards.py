@@ -217,10 +217,12 @@ async def test_board_that_waits_for_its_snapshot_is_part_of_the_next_of_all_boar
 
 
 async def test_cancelled_addition_of_a_board_leaves_nothing(boards, replica_set):
-    async with failing_commands(replica_set, "listCollections", until=1, errorCode=262):
+    gone = asyncio.Event()
+    async with failing_commands(replica_set, "listCollections", until=gone.is_set, errorCode=262):
         adding = asyncio.ensure_future(boards.add(Board(name="chess")))
         await eventually(lambda: "chess" in boards.feed._boards)
         await cancel_and_wait(adding)  # while it cannot succeed
+        gone.set()
     del boards.views[CHESS]
     await boards.score(CHESS, 4)
     await boards.feed.caught_up()
