@@ -104,6 +104,10 @@ class SharedPlan:
         self.current: Plan | None = None
         """None until it is read."""
 
+    def known(self, view: View) -> Sequence[Epoch]:
+        """The epochs of a period; none before the plan is read."""
+        return () if self.current is None else self.current.epochs.get(view, ())
+
     async def prepare(self) -> None:
         """Create the indexes that `refresh` and an erasure use."""
         await self._periods.create_index([("revision", 1)])

@@ -110,16 +110,13 @@ class Planner:
 
     def _ends_before(self, view: View, moment: int) -> bool:
         """Whether no epoch of a period is known that is open at a time, and none after it."""
-        known = self._known(view)
+        known = self._plan.known(view)
         end = known[-1].end if known else 0
         return end is not None and end < moment
 
-    def _known(self, view: View) -> Sequence[Epoch]:
-        return () if self._plan.current is None else self._plan.current.epochs.get(view, ())
-
     async def _continue_each(self, periods: list[tuple[View, Period]]) -> None:
         await self._plan.refresh()
-        left = [(view, period, self._known(view)) for view, period in periods]
+        left = [(view, period, self._plan.known(view)) for view, period in periods]
         added = False
         while left:  # one with many missed epochs must not keep the others from theirs
             steps = [(view, period, await self._continue(view, period, known)) for view, period, known in left]

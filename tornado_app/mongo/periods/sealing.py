@@ -96,7 +96,7 @@ class Sealer:
             await self._database.drop_collection(name)
 
     async def _seal_due(self, board: Board, period: Period, view: View) -> None:
-        planned = [epoch for epoch in self._known(view) if epoch.state is EpochState.PLANNED]
+        planned = [epoch for epoch in self._plan.known(view) if epoch.state is EpochState.PLANNED]
         self._note_ends(view, planned)
         if not self._due(view, planned, period):
             return
@@ -187,7 +187,7 @@ class Sealer:
             await self._database.drop_collection(unfinished)
 
     async def _drop_old(self, period: Period, view: View) -> None:
-        sealed = [epoch for epoch in self._known(view) if epoch.state is EpochState.SEALED]
+        sealed = [epoch for epoch in self._plan.known(view) if epoch.state is EpochState.SEALED]
         old = sealed[: -period.keep]
         if not old:
             return
@@ -201,9 +201,6 @@ class Sealer:
         known = {} if self._plan.current is None else self._plan.current.epochs
         epochs = [(view, epoch) for view in known for epoch in known[view] if epoch.sha256 is None]
         return [(view, epoch) for view, epoch in epochs if epoch.state is EpochState.SEALED]
-
-    def _known(self, view: View) -> Sequence[Epoch]:
-        return () if self._plan.current is None else self._plan.current.epochs.get(view, ())
 
 
 def periods_of(boards: Sequence[Board]) -> dict[View, tuple[Board, Period]]:
