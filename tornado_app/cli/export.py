@@ -91,14 +91,10 @@ def run(options: argparse.Namespace, *, out: IO[str] | None = None, err: TextIO 
 async def _export_results(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
     """Write the rows of all results that are chosen; the exit code."""
     from tornado_app.audit.report import count_of
-    from tornado_app.cli.results import ResultWriter, read_plan
-    from tornado_app.mongo.ledger.audit import connected
+    from tornado_app.cli.results import ResultWriter, open_plan
 
-    uri, database = config.read_mongodb_uri(), config.mongodb_database
-    async with connected(
-        uri, database, data_dir=config.data_dir, driver=config.mongodb_driver, timeout=config.mongodb_timeout
-    ) as (client, _):
-        _, plan, _ = await read_plan(client, database)
+    database = config.mongodb_database
+    async with open_plan(config) as (client, _, plan, _):
         boards = chosen_boards(list(dict.fromkeys(view.board for view in plan)), options.board)
         chosen = [
             (view, epoch)

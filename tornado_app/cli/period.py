@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
 
 from tornado_app.cli.export import FORMATS, SETTINGS, opened
-from tornado_app.cli.results import ResultWriter, read_plan
+from tornado_app.cli.results import ResultWriter, open_plan
 from tornado_app.config import Config
 from tornado_app.config.loading import add_some_settings, load_options
 from tornado_app.core.boards import MAIN, View
@@ -100,14 +100,10 @@ def _check(options: argparse.Namespace) -> None:
 
 
 async def _connected(config: Config, options: argparse.Namespace, out: IO[str], err: TextIO) -> int:
-    from tornado_app.mongo.ledger.audit import connected
     from tornado_app.mongo.periods.plan import PlanChanged
 
-    uri, database = config.read_mongodb_uri(), config.mongodb_database
-    async with connected(
-        uri, database, data_dir=config.data_dir, driver=config.mongodb_driver, timeout=config.mongodb_timeout
-    ) as (client, _):
-        shared, plan, now = await read_plan(client, database)
+    database = config.mongodb_database
+    async with open_plan(config) as (client, shared, plan, now):
         if options.action == "list":
             rows = _rows(plan, now, options.board, options.period)
             if not rows and (options.board or options.period):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import sha256
-from typing import IO, TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import msgspec
 
+from tornado_app.config import Config
 from tornado_app.core.boards import MAIN, View
 from tornado_app.core.errors import StartupError
 from tornado_app.core.periods import Epoch
@@ -22,8 +24,28 @@ PLACE = ("board", "period", "epoch")
 """The members that name the epoch of a row, where rows of several epochs are written."""
 
 
-async def read_plan(client: Client, database: str) -> tuple[SharedPlan, dict[View, Sequence[Epoch]], int]:
-    """The plan of periods, its epochs with `main` first, and the database's time. Raises PyMongoError, StartupError."""
+class OpenPlan(NamedTuple):
+    """The plan of periods in a database, its epochs with `main` first, and the database's time."""
+
+    client: Client
+    shared: SharedPlan
+    epochs: dict[View, Sequence[Epoch]]
+    now: int
+
+
+@contextlib.asynccontextmanager
+async def open_plan(config: Config) -> AsyncIterator[OpenPlan]:
+    """The plan in the database that the settings name. Raises StartupError, also for errors of the enclosed block."""
+    from tornado_app.mongo.ledger.audit import connected
+
+    uri, database = config.read_mongodb_uri(), config.mongodb_database
+    async with connected(
+        uri, database, data_dir=config.data_dir, driver=config.mongodb_driver, timeout=config.mongodb_timeout
+    ) as (client, _):
+        yield await _read_plan(client, database)
+
+
+async def _read_plan(client: Client, database: str) -> OpenPlan:
     from tornado_app.mongo.periods.clock import DatabaseClock
     from tornado_app.mongo.periods.plan import MalformedPlan, SharedPlan
 
@@ -35,7 +57,7 @@ async def read_plan(client: Client, database: str) -> tuple[SharedPlan, dict[Vie
     except MalformedPlan as error:
         raise StartupError(f"another program changed the plan of periods, restore it: {error}") from None
     views = sorted(plan.epochs, key=lambda view: (view.board != MAIN.name, view))
-    return shared, {view: plan.epochs[view] for view in views}, clock.now()
+    return OpenPlan(client, shared, {view: plan.epochs[view] for view in views}, clock.now())
 
 
 class ResultWriter:
