@@ -72,6 +72,13 @@ class Bench:
         }  # fmt: skip
         return self._request(system, flags, {"header": system.write_headers}, refusals)
 
+    def alternating(self, systems: dict[str, System], *, connections: int) -> list[dict[str, Result]]:
+        """Score updates of each system in turn, round by round."""
+        found: list[dict[str, Result]] = [{} for _ in range(self.rounds)]
+        for number, (name, system) in self.turns(list(systems.items())):
+            found[number][name] = self.write(system, connections=connections)
+        return found
+
     def played(self, system: System, players: int) -> System:
         """The same, after one update of each player: as in play, tokens and players are cached."""
         last = system.turn + (0 if self.smoke else players)

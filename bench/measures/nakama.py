@@ -76,10 +76,7 @@ def _updates(
     cores: str,
 ) -> None:  # fmt: skip
     for count in connections:
-        found: list[dict[str, Result]] = [{} for _ in units]
-        for number, (name, system) in bench.turns(list(systems.items())):
-            found[number][name] = bench.write(system, connections=count)
-        for unit, results in zip(units, found, strict=True):
+        for unit, results in zip(units, bench.alternating(systems, connections=count), strict=True):
             if not report.saw(*results.values()):
                 continue
             rates = {name: result.raw["per_second"] for name, result in results.items()}

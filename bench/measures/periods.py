@@ -41,11 +41,7 @@ def run(bench: Bench) -> Report:
             name: bench.played(stage.service(players, periods=dict(list(PERIODS.items())[:count])), players)
             for name, count in COUNTS.items()
         }
-        found: dict[tuple[int, str], Result] = {}
-        for number, (name, system) in bench.turns(list(systems.items())):
-            found[number, name] = bench.write(system, connections=connections)
-        for number in range(bench.rounds):
-            results = {name: found[number, name] for name in systems}
+        for results in bench.alternating(systems, connections=connections):
             if report.saw(*results.values()):
                 for name, result in results.items():
                     report.add(name, **_figures(result, results[WITHOUT]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.bench import YARDSTICK_CONNECTIONS, Bench
-from bench.generator import Result
 from bench.measures.periods import PERIODS
 from bench.peers import nakama
 from bench.report import Column, Report, ratio
@@ -50,11 +49,8 @@ def run(bench: Bench) -> Report:
             REQUESTS: _three_requests(peer),
             NAKAMA_ONE: replace(peer, write_path=f"{nakama.RECORDS}season"),
         }
-        found: dict[tuple[int, str], Result] = {}
-        for number, (name, system) in bench.turns(list(systems.items())):
-            found[number, name] = bench.write(system, connections=connections)
-    for number in range(bench.rounds):
-        results = {name: found[number, name] for name in systems}
+        found = bench.alternating(systems, connections=connections)
+    for results in found:
         if report.saw(*results.values()):
             rates = {name: result.raw["per_second"] / _requests(name) for name, result in results.items()}
             for name, result in results.items():
